@@ -1,0 +1,1 @@
+//! REST v1 of a cluster: routes, OpenAPI, event stream.

@@ -1,0 +1,1 @@
+//! The control side of a node: replica, node proxies, ownership, use cases.

@@ -1,0 +1,1 @@
+//! Processes on a node, kept by a holder that outlives the agent.

@@ -1,0 +1,1 @@
+//! Authenticated connections between nodes, over tls, tcp, ws, wss, quic and memory.

@@ -1,0 +1,30 @@
+//! The words of remuda: ids, labels, selectors, URLs, statuses, records and error kinds.
+//!
+//! Plain data with parsing, checking and display. Nothing here knows a socket, a file or a clock,
+//! so every other crate may depend on it.
+
+pub mod counter;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod labels;
+pub mod node;
+pub mod role;
+pub mod selector;
+pub mod span;
+pub mod task;
+pub mod url;
+
+pub use counter::{Epoch, Generation, Revision};
+pub use error::{Chain, ErrorKind, Failure};
+pub use event::{Event, EventBody};
+pub use id::{ClassName, ClusterId, NodeId, ParseIdError, TaskId, TokenId};
+pub use labels::Labels;
+pub use node::{NodeStats, NodeStatus, NodeView};
+pub use role::{Role, Roles};
+pub use selector::Selector;
+pub use task::{ExitStatus, TaskEnd, TaskRecord, TaskState};
+pub use url::{LinkUrl, Transport};
+
+/// The version of this build, as nodes announce it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

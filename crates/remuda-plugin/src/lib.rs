@@ -1,0 +1,1 @@
+//! The traits that extend a cluster: job classes and their tasks.

@@ -1,0 +1,1 @@
+//! Clock, supervisor, shutdown and back-off, shared by every actor.

@@ -1,0 +1,1 @@
+//! The replicated state of a cluster: changes, apply, queries, invariants.

@@ -1,0 +1,1 @@
+//! What crosses a link: frames, multiplexer, handshake and messages, all pure.

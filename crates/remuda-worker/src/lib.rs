@@ -1,0 +1,1 @@
+//! The agent of a node: job classes, tasks, events, status.

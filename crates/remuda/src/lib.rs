@@ -1,0 +1,1 @@
+//! The cluster is a library: a client of a cluster, and an agent to embed.
