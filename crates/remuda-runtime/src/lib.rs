@@ -1,1 +1,10 @@
-//! Clock, supervisor, shutdown and back-off, shared by every actor.
+//! What every actor shares: back-off, supervision, shutdown, the wall clock.
+
+mod backoff;
+mod clock;
+mod supervisor;
+
+pub use backoff::Backoff;
+pub use clock::wall_ms;
+pub use supervisor::Supervisor;
+pub use tokio_util::sync::CancellationToken;

@@ -1,1 +1,12 @@
-//! What crosses a link: frames, multiplexer, handshake and messages, all pure.
+//! What crosses a link: frames, the multiplexer, the handshake and the messages of each protocol.
+//!
+//! Everything here is pure: bytes and the present time go in, bytes and effects come out. Sockets
+//! are the business of `remuda-link`.
+
+pub mod codec;
+pub mod message;
+
+pub use codec::{DecodeError, decode, encode};
+
+/// The protocol versions that this build speaks, best first.
+pub const VERSIONS: &[u16] = &[1];

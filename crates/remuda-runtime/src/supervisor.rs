@@ -1,0 +1,89 @@
+//! Who owns the spawned tasks of a process.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+
+/// Spawns tasks, reports their panics, and ends them together.
+///
+/// Cheap to clone; [`child`](Self::child) makes a branch that can be ended alone.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Supervisor {
+    /// A supervisor with nothing to do.
+    pub fn new() -> Self {
+        Self { tasks: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    /// A branch: it ends with its parent, or alone.
+    pub fn child(&self) -> Self {
+        Self { tasks: TaskTracker::new(), stop: self.stop.child_token() }
+    }
+
+    /// Cancelled when the supervised tasks should end.
+    pub fn token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs a task under a name. It must end soon after [`token`](Self::token) is cancelled; a
+    /// panic is logged and ends only this task.
+    pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let task: JoinHandle<()> =
+            self.tasks.spawn(work.instrument(tracing::info_span!("task", name)));
+        self.tasks.spawn(async move {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                tracing::error!(name, %error, "a task panicked");
+            }
+        });
+    }
+
+    /// Ends all tasks, waiting at most `limit`. Tells whether all of them ended in time.
+    pub async fn shutdown(&self, limit: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shutdown_waits_for_tasks_that_obey() {
+        let supervisor = Supervisor::new();
+        let stop = supervisor.token();
+        supervisor.spawn("obedient", async move { stop.cancelled().await });
+        assert!(supervisor.shutdown(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shutdown_does_not_wait_for_ever() {
+        let supervisor = Supervisor::new();
+        supervisor.spawn("deaf", std::future::pending());
+        assert!(!supervisor.shutdown(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_task_only() {
+        let supervisor = Supervisor::new();
+        supervisor.spawn("bad", async { panic!("on purpose") });
+        let stop = supervisor.token();
+        supervisor.spawn("good", async move { stop.cancelled().await });
+        assert!(supervisor.shutdown(Duration::from_secs(5)).await);
+    }
+}

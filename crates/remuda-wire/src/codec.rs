@@ -1,0 +1,45 @@
+//! Messages as bytes: postcard, whole messages only.
+//!
+//! Enums and structs of messages only ever grow at the end, so that the bytes of older versions
+//! keep their meaning.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The bytes are no message of the expected type.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// They cannot be read.
+    #[error("malformed message")]
+    Malformed(#[source] postcard::Error),
+    /// A message was read and bytes are left.
+    #[error("{0} bytes follow the message")]
+    Trailing(usize),
+}
+
+/// Writes one message.
+///
+/// # Panics
+///
+/// When the type cannot be written as postcard at all, which its golden test shows.
+pub fn encode<T: Serialize>(message: &T) -> Bytes {
+    postcard::to_stdvec(message).expect("message types are writable").into()
+}
+
+/// Reads one message that fills the bytes.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(DecodeError::Malformed)?;
+    if rest.is_empty() { Ok(message) } else { Err(DecodeError::Trailing(rest.len())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_must_fill_its_bytes() {
+        assert_eq!(decode::<u32>(&encode(&7_u32)).expect("whole"), 7);
+        assert!(matches!(decode::<u32>(&[7, 0]), Err(DecodeError::Trailing(1))));
+        assert!(matches!(decode::<u32>(&[0x80]), Err(DecodeError::Malformed(_))));
+    }
+}
