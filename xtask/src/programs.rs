@@ -1,0 +1,71 @@
+//! The programs that tests need besides Rust, installed where that is allowed.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::shell::{root, say};
+
+/// What could not be tested, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Untested(Vec<String>);
+
+impl Untested {
+    pub(crate) fn note(&mut self, what: &str, why: &str) {
+        self.0.push(format!("{what}: {why}"));
+    }
+
+    pub(crate) fn report(&self) {
+        for line in &self.0 {
+            say(&format!("NOT TESTED: {line}"));
+        }
+    }
+}
+
+fn quiet(command: &mut Command) -> bool {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether a program can be run.
+pub(crate) fn has(program: &str) -> bool {
+    quiet(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]))
+}
+
+/// Installs Debian packages, when we are root on a Debian machine.
+pub(crate) fn apt(packages: &[&str]) -> bool {
+    if !has("apt-get") {
+        return false;
+    }
+    say(&format!("installing {}", packages.join(" ")));
+    let install = |packages: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "-q"]);
+        quiet(command.args(packages))
+    };
+    install(packages)
+        || (quiet(Command::new("apt-get").args(["update", "-q"])) && install(packages))
+}
+
+/// A program from PyPI in a virtual environment beside the build output.
+pub(crate) fn python_program(package: &str, program: &str) -> Option<PathBuf> {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let venv = target.join("xtask-venv").join(package);
+    let path = venv.join("bin").join(program);
+    if path.exists() || (make_venv(&venv) && pip_install(&venv, package) && path.exists()) {
+        return Some(path);
+    }
+    None
+}
+
+fn make_venv(venv: &Path) -> bool {
+    let make = || quiet(Command::new("python3").args(["-m", "venv"]).arg(venv));
+    make() || (apt(&["python3-venv"]) && make())
+}
+
+fn pip_install(venv: &Path, package: &str) -> bool {
+    say(&format!("installing {package} from PyPI"));
+    quiet(Command::new(venv.join("bin/pip")).args(["install", "-q", package]))
+}

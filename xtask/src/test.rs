@@ -1,0 +1,79 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    programs::{Untested, has, python_program},
+    shell::{cargo, root, say, step},
+    tidy,
+};
+
+/// Runs all checks; the last lines name what could not be tested.
+pub(crate) fn run(quick: bool) -> Result<()> {
+    let mut untested = Untested::default();
+    step("format", cargo().args(["fmt", "--all", "--check"]))?;
+    say("== tidy");
+    tidy::run()?;
+    deny(&mut untested)?;
+    step(
+        "clippy",
+        cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+    )?;
+    // Tests with real processes run the binary: build it first, so that all of them find it.
+    step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]))?;
+    if !quick {
+        openapi(&mut untested)?;
+    } else {
+        untested.note("processes", "left out by --quick");
+    }
+    let mut tests = cargo();
+    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
+    if quick {
+        tests.args(["--exclude", "remuda-e2e"]);
+    }
+    let tested = step("tests", &mut tests);
+    untested.report();
+    tested
+}
+
+fn deny(untested: &mut Untested) -> Result<()> {
+    if !has("cargo-deny") {
+        untested.note(
+            "licences and banned crates",
+            "cargo-deny is not installed (cargo install cargo-deny)",
+        );
+        return Ok(());
+    }
+    step("deny", cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+}
+
+/// Lets a generator that we did not write read our OpenAPI document.
+fn openapi(untested: &mut Untested) -> Result<()> {
+    let Some(generator) = python_program("openapi-python-client", "openapi-python-client") else {
+        untested.note("OpenAPI by a generator", "openapi-python-client could not be installed");
+        return Ok(());
+    };
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+    let dir = std::path::PathBuf::from(target).join("xtask-openapi");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).context("cannot empty the folder of the generated client")?;
+    }
+    fs::create_dir_all(&dir).context("cannot make a folder for the generated client")?;
+    let document = crate::shell::read(cargo().args([
+        "run",
+        "--quiet",
+        "-p",
+        "remuda-api",
+        "--example",
+        "openapi",
+    ]))?;
+    let path = dir.join("openapi.json");
+    fs::write(&path, document).context("cannot write the OpenAPI document")?;
+    let mut generate = Command::new(generator);
+    generate.current_dir(&dir).args(["generate", "--fail-on-warning", "--meta", "none"]);
+    generate.arg("--path").arg(&path).arg("--output-path").arg(dir.join("client"));
+    step("OpenAPI by a generator", &mut generate)
+}
