@@ -4,6 +4,7 @@
 //! so every other crate may depend on it.
 
 pub mod counter;
+mod cursor;
 pub mod error;
 pub mod event;
 pub mod id;

@@ -4,6 +4,13 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+mod parse;
+
+/// Longest text of a list of addresses, in bytes.
+pub const MAX_TEXT: usize = 16 * 1024;
+/// Most addresses in a list.
+pub const MAX_URLS: usize = 64;
+
 /// How bytes travel between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +59,22 @@ impl Transport {
     }
 }
 
+impl FromStr for Transport {
+    type Err = UnknownTransport;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTransport> {
+        [Self::Tls, Self::Tcp, Self::Ws, Self::Wss, Self::Quic, Self::Mem]
+            .into_iter()
+            .find(|transport| transport.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| UnknownTransport(text.chars().take(40).collect()))
+    }
+}
+
+/// The text names no transport.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown transport `{0}`: expected tls, quic, wss, ws or tcp")]
+pub struct UnknownTransport(pub String);
+
 impl fmt::Display for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -84,9 +107,29 @@ pub struct ParseUrlError {
 }
 
 impl LinkUrl {
-    /// Parses a comma-separated list.
+    /// Parses a comma-separated list; a blank text is an empty one.
+    ///
+    /// # Errors
+    ///
+    /// Names the item that is wrong and why.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, ParseUrlError> {
-        text.split(',').map(|part| part.trim().parse()).collect()
+        parse::list(text).map_err(|reason| ParseUrlError::new(text, reason))
+    }
+
+    /// Host and port, as sockets and resolvers want them: an IPv6 address stands in brackets.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl ParseUrlError {
+    fn new(text: &str, reason: String) -> Self {
+        // A hostile text must not fill a log line.
+        Self { text: text.trim().chars().take(80).collect(), reason }
     }
 }
 
@@ -94,7 +137,7 @@ impl FromStr for LinkUrl {
     type Err = ParseUrlError;
 
     fn from_str(text: &str) -> Result<Self, ParseUrlError> {
-        Err(ParseUrlError { text: text.to_owned(), reason: "placeholder".to_owned() })
+        parse::single(text).map_err(|reason| ParseUrlError::new(text, reason))
     }
 }
 
@@ -114,6 +157,13 @@ impl From<LinkUrl> for String {
 
 impl fmt::Display for LinkUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "remuda://{}:{}", self.host, self.port)
+        write!(f, "remuda://{}{}", self.authority(), self.path.as_deref().unwrap_or_default())?;
+        match self.transport {
+            Transport::Tls => Ok(()),
+            other => write!(f, ";transport={other}"),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
