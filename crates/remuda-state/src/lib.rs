@@ -1,1 +1,27 @@
 //! The replicated state of a cluster: changes, apply, queries, invariants.
+//!
+//! Everything here is pure. Control nodes apply the same [`Command`]s in the same order and
+//! therefore hold the same [`ClusterState`]; time, ids and random values are fields of the change.
+
+mod change;
+mod codec;
+mod invariants;
+mod limits;
+mod record;
+mod refusal;
+mod seen;
+mod state;
+
+pub mod ownership;
+pub mod voters;
+
+#[cfg(test)]
+mod testing;
+
+pub use change::{Change, Command, UnknownChange};
+pub use codec::{DecodeError, decode, encode};
+pub use limits::{Limit, MAX_COMMAND_BYTES};
+pub use record::{ClusterRecord, NodeRecord, Scope, TokenRecord};
+pub use refusal::Refusal;
+pub use seen::WINDOW;
+pub use state::{Applied, ClusterState, Outcome};

@@ -1,0 +1,198 @@
+//! The registry of changes: what may happen to the state, each under a number for ever.
+//!
+//! On disk and on links a change is `(number, bytes of its fields)`, so that a version that does not
+//! know a number can say which one it was. Numbers are only ever added. Fields of a number never
+//! change: a change with another field is another number.
+//!
+//! | number | change | fields |
+//! |---:|---|---|
+//! | 1 | `Init` | [`ClusterRecord`] |
+//! | 2 | `PutNode` | [`NodeRecord`] |
+//! | 3 | `SetLabels` | node, labels, `if_revision` |
+//! | 4 | `SetActive` | node, active |
+//! | 5 | `RemoveNode` | node, `now_ms` |
+//! | 6 | `CreateToken` | [`TokenRecord`] |
+//! | 7 | `RevokeToken` | token id |
+//! | 8 | `Revoke` | node, serial |
+//!
+//! Numbers from 0x8000 may be skipped by versions that do not know them: their outcome must not
+//! matter to any other change. Every other unknown number stops a replica
+//! ([`Change::understood`]), because skipping it would make replicas differ.
+
+use remuda_model::{Labels, NodeId, Revision, TokenId};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use crate::{ClusterRecord, NodeRecord, TokenRecord, codec};
+
+/// The bit of a number that lets older versions skip the change.
+const IGNORABLE: u16 = 0x8000;
+
+/// One thing that happens to the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The cluster gets its identity.
+    Init(ClusterRecord),
+    /// A node presents itself: the record is made, or its announced fields are replaced.
+    ///
+    /// `active`, `created` and `modified` of a record that exists are kept.
+    PutNode(NodeRecord),
+    /// A node's labels are replaced.
+    SetLabels {
+        /// The node.
+        node: NodeId,
+        /// All its labels from now on.
+        labels: Labels,
+        /// Only when the record was last changed at this revision.
+        if_revision: Option<Revision>,
+    },
+    /// A control node starts or ceases to own workers.
+    SetActive {
+        /// The control node.
+        node: NodeId,
+        /// Whether it may own workers.
+        active: bool,
+    },
+    /// A node is forgotten. Its revoked certificates stay revoked.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+        /// The time of the decision, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// An API token is made.
+    CreateToken(TokenRecord),
+    /// An API token ends.
+    RevokeToken(TokenId),
+    /// A node certificate is no longer accepted.
+    Revoke {
+        /// Whose certificate.
+        node: NodeId,
+        /// Its serial number.
+        serial: Vec<u8>,
+    },
+    /// A change of a newer version. It has no effect.
+    Unknown {
+        /// Its number.
+        number: u16,
+        /// Its fields, unread.
+        fields: Vec<u8>,
+    },
+}
+
+/// One entry of the log: a change, made at most once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Chosen at random by whoever wants to be able to repeat the command: a repeated id returns
+    /// the first outcome and changes nothing, as long as it is among the last
+    /// [`WINDOW`](crate::WINDOW) ids.
+    pub id: Option<[u8; 16]>,
+    /// What happens.
+    pub change: Change,
+}
+
+impl Command {
+    /// A command that must not be repeated.
+    pub fn once(change: Change) -> Self {
+        Self { id: None, change }
+    }
+
+    /// A command that may be repeated under its id.
+    pub fn with_id(id: [u8; 16], change: Change) -> Self {
+        Self { id: Some(id), change }
+    }
+}
+
+/// A newer version wrote a change that must not be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("change number {0} is of a newer version of remuda")]
+pub struct UnknownChange(pub u16);
+
+impl Change {
+    /// Whether this version may apply the change.
+    ///
+    /// # Errors
+    ///
+    /// When a newer version wrote it and it must not be skipped; a replica has to stop before it.
+    pub fn understood(&self) -> Result<(), UnknownChange> {
+        match self {
+            Self::Unknown { number, .. } if number & IGNORABLE == 0 => Err(UnknownChange(*number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of the change in the registry.
+    pub fn number(&self) -> u16 {
+        match self {
+            Self::Init(_) => 1,
+            Self::PutNode(_) => 2,
+            Self::SetLabels { .. } => 3,
+            Self::SetActive { .. } => 4,
+            Self::RemoveNode { .. } => 5,
+            Self::CreateToken(_) => 6,
+            Self::RevokeToken(_) => 7,
+            Self::Revoke { .. } => 8,
+            Self::Unknown { number, .. } => *number,
+        }
+    }
+
+    fn fields(&self) -> Result<Vec<u8>, postcard::Error> {
+        match self {
+            Self::Init(cluster) => postcard::to_stdvec(cluster),
+            Self::PutNode(node) => postcard::to_stdvec(node),
+            Self::SetLabels { node, labels, if_revision } => {
+                postcard::to_stdvec(&(node, labels, if_revision))
+            }
+            Self::SetActive { node, active } => postcard::to_stdvec(&(node, active)),
+            Self::RemoveNode { node, now_ms } => postcard::to_stdvec(&(node, now_ms)),
+            Self::CreateToken(token) => postcard::to_stdvec(token),
+            Self::RevokeToken(token) => postcard::to_stdvec(token),
+            Self::Revoke { node, serial } => postcard::to_stdvec(&(node, serial)),
+            Self::Unknown { fields, .. } => Ok(fields.clone()),
+        }
+    }
+
+    fn read(number: u16, fields: Vec<u8>) -> Result<Self, codec::DecodeError> {
+        let bytes = fields.as_slice();
+        Ok(match number {
+            1 => Self::Init(codec::decode(bytes)?),
+            2 => Self::PutNode(codec::decode(bytes)?),
+            3 => {
+                let (node, labels, if_revision) = codec::decode(bytes)?;
+                Self::SetLabels { node, labels, if_revision }
+            }
+            4 => {
+                let (node, active) = codec::decode(bytes)?;
+                Self::SetActive { node, active }
+            }
+            5 => {
+                let (node, now_ms) = codec::decode(bytes)?;
+                Self::RemoveNode { node, now_ms }
+            }
+            6 => Self::CreateToken(codec::decode(bytes)?),
+            7 => Self::RevokeToken(codec::decode(bytes)?),
+            8 => {
+                let (node, serial) = codec::decode(bytes)?;
+                Self::Revoke { node, serial }
+            }
+            number => Self::Unknown { number, fields },
+        })
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.fields().map_err(ser::Error::custom)?;
+        (self.number(), fields).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Change {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (number, fields) = <(u16, Vec<u8>)>::deserialize(deserializer)?;
+        Self::read(number, fields).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

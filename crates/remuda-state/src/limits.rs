@@ -1,0 +1,88 @@
+//! How much the state may hold. Nodes and users may send more; it is refused, never stored.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Change, NodeRecord};
+
+/// The most bytes that a written command can have and still be accepted by `apply`.
+pub const MAX_COMMAND_BYTES: usize = 256 * 1024;
+
+/// Something that has a bound. Variants are only ever added at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Limit {
+    /// Nodes known.
+    Nodes,
+    /// API tokens.
+    Tokens,
+    /// Revoked certificates.
+    Revoked,
+    /// Addresses of one node.
+    Addresses,
+    /// Bytes of one node's attributes.
+    Attributes,
+    /// Bytes of one node's labels.
+    Labels,
+    /// Bytes of a name or version.
+    Name,
+    /// Bytes of a certificate's serial number.
+    Serial,
+}
+
+impl Limit {
+    /// The bound.
+    pub fn bound(self) -> usize {
+        match self {
+            Self::Nodes => 200_000,
+            Self::Tokens => 10_000,
+            Self::Revoked => 200_000,
+            Self::Addresses => 64,
+            Self::Attributes | Self::Labels => 64 * 1024,
+            Self::Name => 256,
+            Self::Serial => 64,
+        }
+    }
+
+    /// Says so when `found` is above the bound.
+    pub(crate) fn check(self, found: usize) -> Result<(), Self> {
+        if found <= self.bound() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self {
+            Self::Nodes => "nodes",
+            Self::Tokens => "tokens",
+            Self::Revoked => "revoked certificates",
+            Self::Addresses => "addresses of one node",
+            Self::Attributes => "bytes of attributes",
+            Self::Labels => "bytes of labels",
+            Self::Name => "bytes of a name",
+            Self::Serial => "bytes of a serial number",
+        };
+        write!(f, "{} {what}", self.bound())
+    }
+}
+
+fn node_fits(node: &NodeRecord) -> Result<(), Limit> {
+    Limit::Name.check(node.version.len())?;
+    Limit::Addresses.check(node.addresses.len())?;
+    Limit::Labels.check(node.labels.to_string().len())?;
+    // Counted with two bytes for each pair, so that empty ones are bounded too.
+    let size = node.attributes.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+    Limit::Attributes.check(size)
+}
+
+/// Whether the change by itself is small enough to be stored.
+pub(crate) fn fits(change: &Change) -> Result<(), Limit> {
+    match change {
+        Change::Init(cluster) => Limit::Name.check(cluster.name.len()),
+        Change::PutNode(node) => node_fits(node),
+        Change::SetLabels { labels, .. } => Limit::Labels.check(labels.to_string().len()),
+        Change::CreateToken(token) => Limit::Name.check(token.name.len()),
+        Change::Revoke { serial, .. } => Limit::Serial.check(serial.len()),
+        _ => Ok(()),
+    }
+}

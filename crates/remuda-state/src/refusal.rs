@@ -1,0 +1,128 @@
+//! Why a committed change did nothing.
+
+use remuda_model::{ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, TokenId};
+use serde::{Deserialize, Serialize};
+
+use crate::Limit;
+
+/// A change was committed and refused: the state is as before, on every replica.
+///
+/// Variants are only ever added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The cluster has another identity already.
+    #[error("this is cluster {0} already")]
+    ForeignCluster(ClusterId),
+    /// No such node.
+    #[error("no node `{0}`")]
+    UnknownNode(NodeId),
+    /// Only control nodes can be active.
+    #[error("node `{0}` is no control node")]
+    NotControl(NodeId),
+    /// An active control node owns workers and cannot be forgotten.
+    #[error("control node `{0}` is active")]
+    ActiveControl(NodeId),
+    /// Without it no worker would have an owner.
+    #[error("`{0}` is the last active control node")]
+    LastControl(NodeId),
+    /// The record has changed since it was read.
+    #[error("node `{node}` is at revision {found}, not {expected}")]
+    RevisionConflict {
+        /// The node.
+        node: NodeId,
+        /// What the change was made for.
+        expected: Revision,
+        /// What the record has.
+        found: Revision,
+    },
+    /// The announcement is from an earlier boot, or from another machine under the same name.
+    #[error("node `{node}` has booted {known} times, and this is boot {offered}")]
+    StaleGeneration {
+        /// The node.
+        node: NodeId,
+        /// Of the refused record.
+        offered: Generation,
+        /// Of the present record.
+        known: Generation,
+    },
+    /// The token id is taken.
+    #[error("token `{0}` exists")]
+    TokenExists(TokenId),
+    /// No such token.
+    #[error("no token `{0}`")]
+    UnknownToken(TokenId),
+    /// The change is too large, or the state is full.
+    #[error("more than {0}")]
+    TooMuch(Limit),
+    /// The log index was applied before. Replicas never do that; it is refused so that a mistake
+    /// cannot apply a change twice.
+    #[error("log index {index} was applied before: the state is at {applied}")]
+    OldIndex {
+        /// The index given.
+        index: u64,
+        /// The index of the state.
+        applied: u64,
+    },
+}
+
+impl Refusal {
+    /// The stable word for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ForeignCluster(_) => "foreign_cluster",
+            Self::UnknownNode(_) => "unknown_node",
+            Self::NotControl(_) => "not_control",
+            Self::ActiveControl(_) => "active_control",
+            Self::LastControl(_) => "last_control",
+            Self::RevisionConflict { .. } => "revision_conflict",
+            Self::StaleGeneration { .. } => "stale_generation",
+            Self::TokenExists(_) => "token_exists",
+            Self::UnknownToken(_) => "unknown_token",
+            Self::TooMuch(_) => "too_much",
+            Self::OldIndex { .. } => "old_index",
+        }
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownNode(_) | Self::UnknownToken(_) => ErrorKind::NotFound,
+            Self::TokenExists(_) => ErrorKind::Exists,
+            Self::TooMuch(_) => ErrorKind::NoCapacity,
+            Self::NotControl(_) => ErrorKind::Invalid,
+            Self::OldIndex { .. } => ErrorKind::Internal,
+            Self::ForeignCluster(_)
+            | Self::ActiveControl(_)
+            | Self::LastControl(_)
+            | Self::RevisionConflict { .. }
+            | Self::StaleGeneration { .. } => ErrorKind::Conflict,
+        }
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::ForeignCluster(_) => Some("use an empty data directory for another cluster"),
+            Self::UnknownNode(_) => Some("`remuda node list` shows the nodes of the cluster"),
+            Self::ActiveControl(_) => Some("stop it first, or remove it by force"),
+            Self::LastControl(_) => Some("add another control node first"),
+            Self::RevisionConflict { .. } => Some("read it again and repeat the change"),
+            Self::StaleGeneration { .. } => Some(
+                "give each machine its own name; a machine whose data directory was lost comes \
+                 back after `remuda node remove`",
+            ),
+            Self::UnknownToken(_) => Some("`remuda token list` shows the tokens"),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let failure = Self::new(refusal.kind(), refusal.to_string()).code(refusal.code());
+        match refusal.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The cluster state and how changes are applied to it.
+
+use std::collections::BTreeSet;
+
+use remuda_model::{Epoch, Failure, NodeId, Revision, TokenId};
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord, codec, limits,
+    ownership, seen::Seen,
+};
+
+/// What a committed command did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It changed the state at this log index.
+    Changed(Revision),
+    /// The state was so already.
+    Unchanged,
+}
+
+/// The result of applying one command; the same on every replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// What it did, or why it did nothing.
+    pub outcome: Result<Outcome, Refusal>,
+}
+
+impl Applied {
+    /// The outcome with a refusal as users see it.
+    pub fn into_result(self) -> Result<Outcome, Failure> {
+        self.outcome.map_err(Failure::from)
+    }
+}
+
+/// All that control nodes agree on.
+///
+/// A persistent value: cloning takes constant time and shares all records with the original.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    pub(crate) applied: u64,
+    pub(crate) epoch: Epoch,
+    cluster: Option<ClusterRecord>,
+    pub(crate) nodes: RedBlackTreeMapSync<NodeId, NodeRecord>,
+    /// The active control nodes; what `nodes` says, kept apart so that owners are found quickly.
+    pub(crate) active: RedBlackTreeSetSync<NodeId>,
+    pub(crate) tokens: RedBlackTreeMapSync<TokenId, TokenRecord>,
+    pub(crate) revoked: RedBlackTreeSetSync<(NodeId, Vec<u8>)>,
+    pub(crate) seen: Seen,
+}
+
+impl ClusterState {
+    /// The state before the first change.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies the command of one log index. Deterministic and total: it reads no clock, and a
+    /// change that cannot be made is refused without any effect.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, when an invariant is broken afterwards.
+    pub fn apply(&mut self, index: u64, command: &Command) -> Applied {
+        if index <= self.applied {
+            let applied = self.applied;
+            return Applied { outcome: Err(Refusal::OldIndex { index, applied }) };
+        }
+        self.applied = index;
+        if let Some(first) = command.id.as_ref().and_then(|id| self.seen.get(id)) {
+            return first.clone();
+        }
+        let applied = Applied { outcome: self.change(Revision(index), &command.change) };
+        if let Some(id) = command.id {
+            self.seen.insert(index, id, applied.clone());
+        }
+        debug_assert_eq!(self.invariants(), Ok(()), "after {command:?}");
+        applied
+    }
+
+    /// Notes that the log has an entry at this index that does not concern the state.
+    pub fn advance(&mut self, index: u64) {
+        self.applied = self.applied.max(index);
+    }
+
+    /// The cluster's identity, once it has one.
+    pub fn cluster(&self) -> Option<&ClusterRecord> {
+        self.cluster.as_ref()
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.values()
+    }
+
+    /// How many nodes are known.
+    pub fn n_nodes(&self) -> usize {
+        self.nodes.size()
+    }
+
+    /// One node.
+    pub fn node(&self, node: &NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(node)
+    }
+
+    /// The control nodes that may own workers, in order.
+    pub fn controls(&self) -> Vec<NodeId> {
+        self.active.iter().cloned().collect()
+    }
+
+    /// The log index of the last change to [`controls`](Self::controls); 0 before the first.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The active control node that owns this worker, known or not; `None` when none is active.
+    pub fn owner_of(&self, worker: &NodeId) -> Option<NodeId> {
+        ownership::owner_among(worker, self.active.iter()).cloned()
+    }
+
+    /// One token.
+    pub fn token(&self, token: &TokenId) -> Option<&TokenRecord> {
+        self.tokens.get(token)
+    }
+
+    /// All tokens, by id.
+    pub fn tokens(&self) -> impl Iterator<Item = &TokenRecord> {
+        self.tokens.values()
+    }
+
+    /// Whether this certificate of the node is no longer accepted.
+    pub fn is_revoked(&self, node: &NodeId, serial: &[u8]) -> bool {
+        self.revoked.contains(&(node.clone(), serial.to_vec()))
+    }
+
+    /// The last log index that the state contains.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// SHA-256 of the written state: equal on all replicas at an equal [`applied`](Self::applied)
+    /// index.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(codec::encode(self)).into()
+    }
+
+    fn change(&mut self, now: Revision, change: &Change) -> Result<Outcome, Refusal> {
+        limits::fits(change).map_err(Refusal::TooMuch)?;
+        match change {
+            Change::Init(cluster) => self.init(now, cluster),
+            Change::PutNode(node) => self.put_node(now, node),
+            Change::SetLabels { node, labels, if_revision } => {
+                let mut record = self.known(node)?.clone();
+                if let Some(expected) = if_revision.filter(|revision| *revision != record.modified)
+                {
+                    let (node, found) = (node.clone(), record.modified);
+                    return Err(Refusal::RevisionConflict { node, expected, found });
+                }
+                record.labels = labels.clone();
+                self.replace(now, record)
+            }
+            Change::SetActive { node, active } => {
+                let mut record = self.known(node)?.clone();
+                if *active && !record.roles.is_control() {
+                    return Err(Refusal::NotControl(node.clone()));
+                }
+                record.active = *active;
+                self.replace(now, record)
+            }
+            Change::RemoveNode { node, .. } => self.remove_node(now, node),
+            Change::CreateToken(token) => self.create_token(now, token),
+            Change::RevokeToken(token) => {
+                if self.tokens.remove_mut(token) {
+                    Ok(Outcome::Changed(now))
+                } else {
+                    Err(Refusal::UnknownToken(token.clone()))
+                }
+            }
+            Change::Revoke { node, serial } => self.revoke(now, node, serial),
+            Change::Unknown { .. } => Ok(Outcome::Unchanged),
+        }
+    }
+
+    fn init(&mut self, now: Revision, cluster: &ClusterRecord) -> Result<Outcome, Refusal> {
+        match &self.cluster {
+            None => {
+                self.cluster = Some(cluster.clone());
+                Ok(Outcome::Changed(now))
+            }
+            Some(present) if present.id == cluster.id => Ok(Outcome::Unchanged),
+            Some(present) => Err(Refusal::ForeignCluster(present.id.clone())),
+        }
+    }
+
+    fn put_node(&mut self, now: Revision, node: &NodeRecord) -> Result<Outcome, Refusal> {
+        let mut record = node.clone();
+        match self.nodes.get(&node.id) {
+            Some(present) => {
+                if node.generation < present.generation {
+                    return Err(Refusal::StaleGeneration {
+                        node: node.id.clone(),
+                        offered: node.generation,
+                        known: present.generation,
+                    });
+                }
+                record.active = present.active;
+                record.created = present.created;
+                record.modified = present.modified;
+            }
+            None => {
+                Limit::Nodes.check(self.nodes.size() + 1).map_err(Refusal::TooMuch)?;
+                record.created = now;
+            }
+        }
+        record.active &= record.roles.is_control();
+        self.replace(now, record)
+    }
+
+    fn remove_node(&mut self, now: Revision, node: &NodeId) -> Result<Outcome, Refusal> {
+        if self.known(node)?.active {
+            return Err(Refusal::ActiveControl(node.clone()));
+        }
+        self.nodes.remove_mut(node);
+        Ok(Outcome::Changed(now))
+    }
+
+    fn create_token(&mut self, now: Revision, token: &TokenRecord) -> Result<Outcome, Refusal> {
+        if self.tokens.contains_key(&token.id) {
+            return Err(Refusal::TokenExists(token.id.clone()));
+        }
+        Limit::Tokens.check(self.tokens.size() + 1).map_err(Refusal::TooMuch)?;
+        self.tokens.insert_mut(token.id.clone(), token.clone());
+        Ok(Outcome::Changed(now))
+    }
+
+    fn revoke(&mut self, now: Revision, node: &NodeId, serial: &[u8]) -> Result<Outcome, Refusal> {
+        if self.is_revoked(node, serial) {
+            return Ok(Outcome::Unchanged);
+        }
+        Limit::Revoked.check(self.revoked.size() + 1).map_err(Refusal::TooMuch)?;
+        self.revoked.insert_mut((node.clone(), serial.to_vec()));
+        Ok(Outcome::Changed(now))
+    }
+
+    fn known(&self, node: &NodeId) -> Result<&NodeRecord, Refusal> {
+        self.nodes.get(node).ok_or_else(|| Refusal::UnknownNode(node.clone()))
+    }
+
+    /// Stores the record with a new revision if it differs, and keeps list and epoch of the active
+    /// control nodes.
+    fn replace(&mut self, now: Revision, mut record: NodeRecord) -> Result<Outcome, Refusal> {
+        if self.nodes.get(&record.id) == Some(&record) {
+            return Ok(Outcome::Unchanged);
+        }
+        let was_active = self.active.contains(&record.id);
+        if was_active && !record.active && self.active.size() == 1 {
+            return Err(Refusal::LastControl(record.id));
+        }
+        if was_active != record.active {
+            self.epoch = Epoch(now.0);
+            if record.active {
+                self.active.insert_mut(record.id.clone());
+            } else {
+                self.active.remove_mut(&record.id);
+            }
+        }
+        record.modified = now;
+        self.nodes.insert_mut(record.id.clone(), record);
+        Ok(Outcome::Changed(now))
+    }
+
+    /// The names of the nodes whose record says that they are active.
+    pub(crate) fn active_by_record(&self) -> BTreeSet<&NodeId> {
+        self.nodes.values().filter(|node| node.active).map(|node| &node.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
