@@ -56,7 +56,7 @@ mod tests {
             assert_eq!(span.0, Duration::from_millis(ms));
             assert_eq!(span.to_string().parse(), Ok(span));
         }
-        assert_eq!(Span(Duration::from_secs(120)).to_string(), "2m");
+        assert_eq!(Span(Duration::from_mins(2)).to_string(), "2m");
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn url(cursor: &mut Cursor<'_>) -> Result<LinkUrl, String> {
     scheme(cursor)?;
     let host = host(cursor)?;
     let port = port(cursor)?;
-    let path = path(cursor)?;
+    let path = path(cursor);
     let mut options = Options::default();
     options.read(cursor)?;
     if bracketed {
@@ -143,15 +143,15 @@ fn port(cursor: &mut Cursor<'_>) -> Result<Option<u16>, String> {
     }
 }
 
-fn path(cursor: &mut Cursor<'_>) -> Result<Option<String>, String> {
+fn path(cursor: &mut Cursor<'_>) -> Option<String> {
     cursor.skip_space();
     if cursor.peek() != Some('/') {
-        return Ok(None);
+        return None;
     }
     let path = cursor.take_while(|char| char.is_ascii_graphic() && !";?<>,\"\\".contains(char));
     let path = path.trim_end_matches('/');
     cursor.skip_space();
-    Ok(Some(path.to_owned()).filter(|path| !path.is_empty()))
+    Some(path.to_owned()).filter(|path| !path.is_empty())
 }
 
 #[derive(Default)]
