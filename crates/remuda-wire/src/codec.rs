@@ -26,6 +26,20 @@ pub fn encode<T: Serialize>(message: &T) -> Bytes {
     postcard::to_stdvec(message).expect("message types are writable").into()
 }
 
+/// Writes one message behind its length, a big-endian `u32`, as messages follow each other on a
+/// stream.
+///
+/// # Panics
+///
+/// As [`encode`], and when the message is longer than 4 GiB.
+pub fn encode_framed<T: Serialize>(message: &T) -> Bytes {
+    let mut bytes =
+        postcard::to_extend(message, vec![0_u8; 4]).expect("message types are writable");
+    let length = u32::try_from(bytes.len() - 4).expect("messages are short");
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    bytes.into()
+}
+
 /// Reads one message that fills the bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let (message, rest) = postcard::take_from_bytes(bytes).map_err(DecodeError::Malformed)?;
@@ -35,6 +49,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_framed_message_starts_with_its_length() {
+        assert_eq!(&encode_framed(&"ab")[..], [0, 0, 0, 3, 2, b'a', b'b']);
+    }
 
     #[test]
     fn a_message_must_fill_its_bytes() {

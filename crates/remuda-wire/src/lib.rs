@@ -4,9 +4,12 @@
 //! are the business of `remuda-link`.
 
 pub mod codec;
+pub mod frame;
+pub mod handshake;
 pub mod message;
+pub mod mux;
 
-pub use codec::{DecodeError, decode, encode};
+pub use codec::{DecodeError, decode, encode, encode_framed};
 
 /// The protocol versions that this build speaks, best first.
 pub const VERSIONS: &[u16] = &[1];
