@@ -1,1 +1,4 @@
-//! REST v1 of a cluster: routes, OpenAPI, event stream.
+//! REST v1 of a cluster.
+
+mod described;
+pub mod dto;
