@@ -1,0 +1,294 @@
+//! Sends requests: connects, reuses connections, and tells what a failure means.
+
+use std::{
+    error::Error as _,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+};
+use remuda_model::{Chain, ErrorKind, Failure};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    ClientConfig, body,
+    config::Address,
+    connection::{self, Sender},
+    dto::ErrorBody,
+    tls,
+};
+
+/// Idle connections kept for the next call.
+const MAX_IDLE: usize = 4;
+
+/// One call before it is sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Option<Bytes>,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// What the call may take longer than others.
+    pub(super) patience: Duration,
+}
+
+impl Call {
+    pub(super) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            headers: Vec::new(),
+            patience: Duration::ZERO,
+        }
+    }
+
+    /// With a query, when there is anything in it.
+    pub(super) fn query(mut self, pairs: &[(&str, Option<String>)]) -> Self {
+        let mut separator = '?';
+        for (key, value) in pairs {
+            if let Some(value) = value {
+                self.path.push(separator);
+                self.path.push_str(key);
+                self.path.push('=');
+                self.path.push_str(value);
+                separator = '&';
+            }
+        }
+        self
+    }
+
+    pub(super) fn body(mut self, body: &impl Serialize) -> Result<Self, Failure> {
+        let json = serde_json::to_vec(body).map_err(|error| Failure::internal(&error))?;
+        self.body = Some(json.into());
+        Ok(self)
+    }
+}
+
+/// Where calls go.
+pub(super) struct Transport {
+    address: Address,
+    authorization: HeaderValue,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    timeout: Duration,
+    idle: Mutex<Vec<Sender>>,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    pub(super) fn new(config: ClientConfig) -> Result<Self, Failure> {
+        let address: Address = config.address.parse()?;
+        let tls = match (&config.ca, address.tls) {
+            (_, false) => None,
+            (Some(ca), true) => Some(Arc::new(tls::client_config(ca)?)),
+            (None, true) => {
+                return Err(Failure::invalid("`https` needs a certificate authority to trust")
+                    .hint("give the cluster's authority, for example by REMUDA_CA"));
+            }
+        };
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", config.token))
+            .map_err(|_not_text| {
+                Failure::invalid("the API token has characters that no token has")
+            })?;
+        authorization.set_sensitive(true);
+        Ok(Self { address, authorization, tls, timeout: config.timeout, idle: Mutex::default() })
+    }
+
+    pub(super) fn address(&self) -> String {
+        let scheme = if self.address.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address.authority())
+    }
+
+    /// Makes a call and reads its answer.
+    pub(super) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failure> {
+        let bytes = self.whole(call).await?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::new(ErrorKind::Internal, format!("the API's answer cannot be read: {error}"))
+                .hint("client and cluster may be of different versions")
+        })
+    }
+
+    /// Makes a call whose answer says nothing.
+    pub(super) async fn nothing(&self, call: Call) -> Result<(), Failure> {
+        self.whole(call).await.map(drop)
+    }
+
+    /// Makes a call whose answer goes on and on.
+    pub(super) async fn stream(&self, call: Call) -> Result<Incoming, Failure> {
+        let deadline = self.deadline(&call);
+        let method = call.method.clone();
+        let (_sender, response) = self.in_time(deadline, &method, self.exchange(call)).await?;
+        if response.status().is_success() {
+            Ok(response.into_body())
+        } else {
+            let status = response.status();
+            let read = body::read_all(response.into_body());
+            Err(failure(status, &self.in_time(deadline, &Method::GET, read).await?))
+        }
+    }
+
+    /// The status and the body of a call, whatever the status is.
+    pub(super) async fn raw(&self, call: Call) -> Result<(StatusCode, Bytes), Failure> {
+        let deadline = self.deadline(&call);
+        let method = call.method.clone();
+        let work = async {
+            let (sender, response) = self.exchange(call).await?;
+            let status = response.status();
+            let bytes = body::read_all(response.into_body()).await?;
+            self.keep(sender);
+            Ok((status, bytes))
+        };
+        self.in_time(deadline, &method, work).await
+    }
+
+    async fn whole(&self, call: Call) -> Result<Bytes, Failure> {
+        let (status, bytes) = self.raw(call).await?;
+        if status.is_success() { Ok(bytes) } else { Err(failure(status, &bytes)) }
+    }
+
+    fn deadline(&self, call: &Call) -> Instant {
+        Instant::now() + self.timeout + call.patience
+    }
+
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        method: &Method,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| {
+            let kind =
+                if *method == Method::GET { ErrorKind::Unavailable } else { ErrorKind::TimedOut };
+            Err(Failure::new(kind, format!("no answer from {} in time", self.address.authority())))
+        })
+    }
+
+    /// Sends on an idle connection or a new one and awaits the head of the answer.
+    async fn exchange(&self, call: Call) -> Result<(Sender, Response<Incoming>), Failure> {
+        let method = call.method.clone();
+        let mut request = self.request(call)?;
+        while let Some(mut sender) = self.take() {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((sender, response)),
+                // The server has closed the idle connection before anything was sent.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(self.broken(&method, &error.into_error())),
+                },
+            }
+        }
+        let mut sender = connection::connect(&self.address, self.tls.as_ref()).await?;
+        match sender.try_send_request(request).await {
+            Ok(response) => Ok((sender, response)),
+            Err(mut error) => {
+                let unsent = error.take_message().is_some();
+                let method = if unsent { &Method::GET } else { &method };
+                Err(self.broken(method, &error.into_error()))
+            }
+        }
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(call.path)
+            .header(HOST, self.address.authority())
+            .header(USER_AGENT, concat!("remuda/", env!("CARGO_PKG_VERSION")))
+            .header(AUTHORIZATION, self.authorization.clone());
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        if call.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        request
+            .body(Full::new(call.body.unwrap_or_default()))
+            .map_err(|error| Failure::internal(&error))
+    }
+
+    /// A call on a connection that broke. Reads can be made again; others may have had effect.
+    fn broken(&self, method: &Method, error: &hyper::Error) -> Failure {
+        let kind =
+            if *method == Method::GET { ErrorKind::Unavailable } else { ErrorKind::OutcomeUnknown };
+        let cause =
+            error.source().map_or_else(|| error.to_string(), |cause| Chain(cause).to_string());
+        let failure = Failure::new(
+            kind,
+            format!("the connection to {} broke: {cause}", self.address.authority()),
+        );
+        if self.tls.is_some() {
+            failure
+        } else {
+            failure.hint("when the API speaks TLS, write its address with `https://`")
+        }
+    }
+
+    fn take(&self) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(sender) = idle.pop() {
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    fn keep(&self, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|sender| !sender.is_closed());
+        if !sender.is_closed() && idle.len() < MAX_IDLE {
+            idle.push(sender);
+        }
+    }
+}
+
+/// The failure that an answer carries.
+fn failure(status: StatusCode, bytes: &[u8]) -> Failure {
+    match serde_json::from_slice::<ErrorBody>(bytes) {
+        Ok(body) => body::tame(body.error),
+        Err(_no_failure) => {
+            let text: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
+            Failure::new(
+                ErrorKind::Unavailable,
+                format!("unexpected answer {status}: {}", text.trim().escape_debug()),
+            )
+            .hint("is this the address of a remuda API?")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_remuda_answer_is_shown_without_control_characters() {
+        let failure = failure(StatusCode::BAD_GATEWAY, b"\x1b[31mproxy\n");
+        assert_eq!(failure.kind, ErrorKind::Unavailable);
+        assert!(!failure.message.contains('\x1b'), "{failure}");
+        assert!(failure.message.contains("proxy"), "{failure}");
+    }
+
+    #[test]
+    fn queries_hold_what_is_given() {
+        let call = Call::new(Method::GET, "/v1/tasks").query(&[
+            ("node", Some("a".to_owned())),
+            ("class", None),
+            ("running", Some("true".into())),
+        ]);
+        assert_eq!(call.path, "/v1/tasks?node=a&running=true");
+    }
+}
