@@ -26,7 +26,7 @@
 //!     }
 //! }
 //! let class = remuda_plugin::erase(Sum);
-//! assert_eq!(class.name(), "sum");
+//! assert_eq!(class.name().as_str(), "sum");
 //! ```
 
 mod class;

@@ -248,7 +248,7 @@ async fn a_reader_sees_only_what_is_committed_and_follows() {
     let (sender, state) = watch::channel(OutputState::default());
     let mut orphan = OutputLog { dir: dir.path().to_owned(), state }.read_from(0, true);
     drop(sender);
-    assert_eq!(orphan.next().await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(orphan.next().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[tokio::test]
