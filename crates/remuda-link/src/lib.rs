@@ -9,6 +9,7 @@ mod router;
 mod stream;
 
 pub use link::{CallError, CloseReason, Incoming, Link, LinkError, MAX_REPLY, Peer};
+pub use remuda_wire::handshake::{Method, Secret};
 pub use remuda_wire::mux::{Config as MuxConfig, Priority, Side, code};
 pub use router::Router;
 pub use stream::{RecvHalf, SendHalf, Stream, StreamError, splice};

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use remuda_model::Role;
 use remuda_runtime::Supervisor;
+use remuda_wire::message::JOIN;
 use tokio::sync::Semaphore;
 
-use crate::{Incoming, Link, Stream, code};
+use crate::{Incoming, Link, Peer, Stream, code};
 
 /// How many handlers run for one link at a time.
 const MAX_HANDLERS: usize = 4096;
@@ -64,7 +65,7 @@ impl Router {
                 incoming = link.accept() => incoming,
             };
             let Some(Incoming { protocol, mut stream, .. }) = incoming else { return };
-            let handler = match self.admit(&protocol, link.peer().role) {
+            let handler = match self.admit(&protocol, link.peer()) {
                 Ok(handler) => handler,
                 Err((code, message)) => {
                     tracing::debug!(%protocol, peer = %link.peer().node, message, "stream refused");
@@ -84,7 +85,12 @@ impl Router {
         }
     }
 
-    fn admit(&self, protocol: &str, role: Role) -> Result<&Handler, (u32, String)> {
+    fn admit(&self, protocol: &str, peer: &Peer) -> Result<&Handler, (u32, String)> {
+        if peer.may_only_join() && protocol != JOIN {
+            let message = "a node without certificate may only join".to_owned();
+            return Err((code::FORBIDDEN, message));
+        }
+        let role = peer.role;
         let Some(route) = self.routes.get(protocol) else {
             return Err((code::UNKNOWN_PROTOCOL, format!("no protocol `{protocol}` here")));
         };

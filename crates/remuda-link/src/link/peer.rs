@@ -1,6 +1,7 @@
 //! Who is at the other end of a link.
 
 use remuda_model::{Generation, LinkUrl, NodeId, Role, Transport};
+use remuda_wire::handshake::Method;
 
 /// The other end of a link, as the handshake has authenticated it.
 #[derive(Clone, Debug)]
@@ -21,4 +22,14 @@ pub struct Peer {
     pub addresses: Vec<LinkUrl>,
     /// Whether this side dialled.
     pub dialled: bool,
+    /// How the dialling side proved itself.
+    pub authenticated_by: Method,
+}
+
+impl Peer {
+    /// Whether the peer knows the join secret and has no certificate yet, where certificates are
+    /// the rule: it may ask for one ([`JOIN`](remuda_wire::message::JOIN)) and for nothing else.
+    pub fn may_only_join(&self) -> bool {
+        self.authenticated_by == Method::Secret && self.transport.is_encrypted()
+    }
 }
