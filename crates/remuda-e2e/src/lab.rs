@@ -1,0 +1,138 @@
+//! A cluster of processes.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use remuda::client::Client;
+use remuda_model::{NodeStatus, NodeView};
+use tempfile::TempDir;
+
+use crate::{Node, wait::eventually};
+
+/// A cluster: nodes `c1`, `c2`, … (control and worker) and `w1`, `w2`, … (worker).
+#[derive(Debug)]
+pub struct Lab {
+    nodes: BTreeMap<String, Node>,
+    admin: String,
+    dir: TempDir,
+}
+
+impl Lab {
+    /// Starts a cluster and waits until every node is ready.
+    pub async fn start(controls: usize, workers: usize) -> Self {
+        Self::start_with(controls, workers, &[]).await
+    }
+
+    /// Starts a cluster whose agents get further arguments.
+    pub async fn start_with(controls: usize, workers: usize, extra: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut lab = Self { nodes: BTreeMap::new(), admin: String::new(), dir };
+        lab.add("c1", &[&["--control", "--bootstrap"], extra].concat()).await;
+        lab.admin = lab.read("c1", "admin-token");
+        for number in 2..=controls {
+            lab.join(&format!("c{number}"), &[&["--control"], extra].concat()).await;
+        }
+        for number in 1..=workers {
+            lab.join(&format!("w{number}"), extra).await;
+        }
+        lab.wait_ready(controls + workers).await;
+        lab
+    }
+
+    /// Starts a node without telling it of the cluster.
+    pub async fn add(&mut self, name: &str, extra: &[&str]) {
+        let dir = self.dir.path().join(name);
+        let mut arguments = vec!["agent", "--name", name, "--exit-with-parent"];
+        arguments.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
+        if !extra.contains(&"--listen") {
+            arguments.extend(["--listen", "remuda://127.0.0.1:0"]);
+        }
+        if extra.contains(&"--control") {
+            arguments.extend(["--api", "127.0.0.1:0"]);
+        }
+        arguments.extend(extra);
+        let arguments = arguments.into_iter().map(str::to_owned).collect();
+        let mut node = Node::new(name, dir, arguments);
+        node.start();
+        node.ready().await;
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Starts a node that joins at `c1`.
+    pub async fn join(&mut self, name: &str, extra: &[&str]) {
+        let role = if extra.contains(&"--control") { "control" } else { "worker" };
+        let token = self.read("c1", &format!("join-token-{role}"));
+        let url = self.url("c1");
+        let extra = [&["--join", url.as_str(), "--token", token.as_str()], extra].concat();
+        self.add(name, &extra).await;
+    }
+
+    /// The first link address of a node.
+    ///
+    /// # Panics
+    ///
+    /// When it was never ready or does not listen.
+    pub fn url(&self, name: &str) -> String {
+        let ready = fs::read(self.node(name).dir().join("ready.json")).expect("ready before");
+        let ready: serde_json::Value = serde_json::from_slice(&ready).expect("JSON");
+        ready["links"][0].as_str().expect("it listens").to_owned()
+    }
+
+    fn read(&self, name: &str, file: &str) -> String {
+        let path = self.dir.path().join(name).join(file);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        text.trim().to_owned()
+    }
+
+    /// The directory under which everything of this cluster lies.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The token of scope `admin`.
+    pub fn admin_token(&self) -> &str {
+        &self.admin
+    }
+
+    /// A node.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of this name.
+    pub fn node(&self, name: &str) -> &Node {
+        self.nodes.get(name).unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// A node, to start or end it.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of this name.
+    pub fn node_mut(&mut self, name: &str) -> &mut Node {
+        self.nodes.get_mut(name).unwrap_or_else(|| panic!("no node {name}"))
+    }
+
+    /// The names of all nodes.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// A client of the API of one control node, with the rights of an administrator.
+    pub fn client(&self, name: &str) -> Client {
+        self.node(name).client(&self.admin)
+    }
+
+    /// Waits until `c1` sees this many ready nodes.
+    pub async fn wait_ready(&self, n_ready: usize) -> Vec<NodeView> {
+        self.wait_ready_at("c1", n_ready).await
+    }
+
+    /// Waits until a control node sees this many ready nodes.
+    pub async fn wait_ready_at(&self, at: &str, n_ready: usize) -> Vec<NodeView> {
+        let client = self.client(at);
+        let ready = |nodes: &Vec<NodeView>| {
+            nodes.iter().filter(|node| node.status == NodeStatus::Ready).count() == n_ready
+        };
+        let probe = async || client.nodes().await.unwrap_or_default();
+        eventually(&format!("{n_ready} ready nodes at {at}"), probe, ready).await
+    }
+}
