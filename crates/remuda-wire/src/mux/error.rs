@@ -14,6 +14,10 @@ pub mod code {
     pub const FORBIDDEN: u32 = 4;
     /// Too many unread bytes.
     pub const OVERLOADED: u32 = 5;
+    /// Go-away: the link was closed on purpose.
+    pub const CLOSED: u32 = 6;
+    /// Go-away: the other side broke the protocol.
+    pub const PROTOCOL: u32 = 7;
 }
 
 /// The peer broke the protocol; the link cannot go on.
@@ -40,6 +44,9 @@ pub enum ProtocolError {
     /// More data than was allowed.
     #[error("more data than allowed on stream {0}")]
     BeyondCredit(u32),
+    /// Streams are opened and refused faster than the peer reads.
+    #[error("streams are opened beyond the limit without end")]
+    Flood,
     /// Credit beyond what can be counted.
     #[error("credit of stream {0} overflows")]
     CreditOverflow(u32),
