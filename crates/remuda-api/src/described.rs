@@ -1,4 +1,4 @@
-//! The words of `remuda_model` described for OpenAPI.
+//! The words of `remuda_model` as the API describes them.
 //!
 //! `remuda_model` knows no API, so its records are described here a second time; only the
 //! descriptions are used. The tests hold answers against them, so that the two cannot drift apart.

@@ -16,6 +16,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>,
 pub(super) mod optional {
     use serde::{Deserialize, Deserializer, Serializer};
 
+    #[expect(clippy::ref_option, reason = "serde passes fields so")]
     pub(in crate::dto) fn serialize<S: Serializer>(
         bytes: &Option<Vec<u8>>,
         to: S,

@@ -1,0 +1,42 @@
+//! Thin handlers: read the request, call the use case, write the answer.
+
+pub(crate) mod cluster;
+pub(crate) mod events;
+pub(crate) mod exec;
+pub(crate) mod node;
+pub(crate) mod open;
+mod output;
+pub(crate) mod task;
+pub(crate) mod token;
+
+use remuda_control::Consistency;
+use remuda_model::Failure;
+use serde_json::Value;
+
+use crate::dto;
+
+impl From<dto::Consistency> for Consistency {
+    fn from(consistency: dto::Consistency) -> Self {
+        match consistency {
+            dto::Consistency::Linearizable => Self::Linearizable,
+            dto::Consistency::Stale => Self::Stale,
+        }
+    }
+}
+
+/// JSON on its way to a job class.
+fn to_class(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+/// What a job class answered, which is JSON unless the class handles its bytes itself.
+fn from_class(bytes: &[u8]) -> Result<dto::ClassReply, Failure> {
+    if bytes.is_empty() {
+        return Ok(dto::ClassReply { reply: Value::Null });
+    }
+    serde_json::from_slice(bytes).map(|reply| dto::ClassReply { reply }).map_err(|error| {
+        Failure::failed(format!("the class answered with bytes that are no JSON: {error}"))
+            .code("reply_not_json")
+            .hint("use the class over a link, as the library does")
+    })
+}

@@ -1,0 +1,120 @@
+//! Nodes.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State, http::StatusCode};
+use remuda_model::{Failure, NodeId, NodeView};
+use remuda_wire::message::work;
+
+use super::{from_class, to_class};
+use crate::{
+    answer::Answer,
+    api::{Api, unexpected},
+    described,
+    dto::{
+        AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,
+        ReadQuery, SetStatus,
+    },
+    extract::{Args, Json as Body, Params},
+};
+
+/// How long a request to a class may take unless it says so.
+const REQUEST_TIMEOUT_MS: u64 = 30_000;
+/// The longest that it may ask for.
+const MAX_REQUEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// All nodes
+#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(ReadQuery),
+    responses((status = 200, body = Nodes)))]
+pub(crate) async fn list_nodes(
+    State(api): State<Api>,
+    Params(query): Params<ReadQuery>,
+) -> Answer<Json<Nodes>> {
+    let nodes = api.control().nodes(query.consistency.into()).await?;
+    Ok(Json(Nodes { nodes }))
+}
+
+/// One node
+#[utoipa::path(get, path = "/v1/nodes/{node}", tag = "nodes",
+    params(("node" = String, Path, description = "Its name"), ReadQuery),
+    responses((status = 200, body = described::Node)))]
+pub(crate) async fn get_node(
+    State(api): State<Api>,
+    Args(node): Args<NodeId>,
+    Params(query): Params<ReadQuery>,
+) -> Answer<Json<NodeView>> {
+    Ok(Json(api.control().node(&node, query.consistency.into()).await?))
+}
+
+/// Lets the cluster dial a node that listens
+#[utoipa::path(post, path = "/v1/nodes", tag = "nodes", request_body = AddNode,
+    responses((status = 201, body = AddedNode)))]
+pub(crate) async fn add_node(
+    State(api): State<Api>,
+    Body(request): Body<AddNode>,
+) -> Answer<(StatusCode, Json<AddedNode>)> {
+    let node = api.control().add_node(&request.url).await?;
+    Ok((StatusCode::CREATED, Json(AddedNode { node })))
+}
+
+/// Removes a node from the cluster
+#[utoipa::path(delete, path = "/v1/nodes/{node}", tag = "nodes",
+    params(("node" = String, Path, description = "Its name"), ForceQuery),
+    responses((status = 204, description = "It is no member any more.")))]
+pub(crate) async fn remove_node(
+    State(api): State<Api>,
+    Args(node): Args<NodeId>,
+    Params(query): Params<ForceQuery>,
+) -> Answer<StatusCode> {
+    api.control().remove_node(&node, query.force).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks a node to become ready, standby or stopped
+#[utoipa::path(put, path = "/v1/nodes/{node}/status", tag = "nodes", request_body = SetStatus,
+    params(("node" = String, Path, description = "Its name")),
+    responses((status = 204, description = "The node obeys.")))]
+pub(crate) async fn set_node_status(
+    State(api): State<Api>,
+    Args(node): Args<NodeId>,
+    Body(request): Body<SetStatus>,
+) -> Answer<StatusCode> {
+    api.control().set_status(&node, request.status).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes labels of a node
+#[utoipa::path(patch, path = "/v1/nodes/{node}/labels", tag = "nodes", request_body = LabelChange,
+    params(("node" = String, Path, description = "Its name")),
+    responses((status = 200, body = LabelText)))]
+pub(crate) async fn change_node_labels(
+    State(api): State<Api>,
+    Args(node): Args<NodeId>,
+    Body(change): Body<LabelChange>,
+) -> Answer<Json<LabelText>> {
+    let labels = api.control().set_labels(&node, &change.update, &change.remove).await?;
+    Ok(Json(LabelText { labels }))
+}
+
+/// Asks a job class on a node
+#[utoipa::path(post, path = "/v1/nodes/{node}/requests", tag = "nodes",
+    request_body = ClassRequest, params(("node" = String, Path, description = "Its name")),
+    responses((status = 200, body = ClassReply)))]
+pub(crate) async fn request_class(
+    State(api): State<Api>,
+    Args(node): Args<NodeId>,
+    Body(request): Body<ClassRequest>,
+) -> Answer<Json<ClassReply>> {
+    let timeout_ms = request.timeout_ms.unwrap_or(REQUEST_TIMEOUT_MS);
+    if timeout_ms == 0 || timeout_ms > MAX_REQUEST_TIMEOUT_MS {
+        return Err(Failure::invalid(format!(
+            "body: timeout_ms: expected 1 to {MAX_REQUEST_TIMEOUT_MS}"
+        ))
+        .into());
+    }
+    let op = work::Op::Request { class: request.class, payload: to_class(&request.payload) };
+    match api.control().work(&node, op, Duration::from_millis(timeout_ms)).await? {
+        work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
+        other => Err(unexpected(&other).into()),
+    }
+}

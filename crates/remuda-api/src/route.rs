@@ -1,0 +1,115 @@
+//! The routes of the API in one table, of which the router, the gate and the tests are made.
+
+use axum::{
+    Router,
+    http::{Method, StatusCode},
+    middleware,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use crate::{
+    access::Access::{self, Open, Scope},
+    api::Api,
+    dto::Scope::{Admin, Operate, Read},
+    guard,
+    handler::{cluster, events, exec, node, open, task, token},
+};
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// With parameters as `{name}`.
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    handler: fn(MethodFilter) -> MethodRouter<Api>,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $access:expr => $handler:path,)*) => {
+        &[$(Route {
+            method: Method::$method,
+            path: $path,
+            access: $access,
+            handler: |method| on(method, $handler),
+        },)*]
+    };
+}
+
+/// All routes.
+pub(crate) static ROUTES: &[Route] = routes! {
+    GET "/healthz" Open => open::health,
+    GET "/readyz" Open => open::ready,
+    GET "/version" Open => open::version,
+    GET "/openapi.json" Scope(Read) => open::openapi,
+
+    GET "/v1/nodes" Scope(Read) => node::list_nodes,
+    POST "/v1/nodes" Scope(Admin) => node::add_node,
+    GET "/v1/nodes/{node}" Scope(Read) => node::get_node,
+    DELETE "/v1/nodes/{node}" Scope(Admin) => node::remove_node,
+    PUT "/v1/nodes/{node}/status" Scope(Operate) => node::set_node_status,
+    PATCH "/v1/nodes/{node}/labels" Scope(Operate) => node::change_node_labels,
+    POST "/v1/nodes/{node}/requests" Scope(Operate) => node::request_class,
+    POST "/v1/nodes/{node}/exec" Scope(Operate) => exec::exec_command,
+
+    GET "/v1/tasks" Scope(Read) => task::list_tasks,
+    POST "/v1/tasks" Scope(Operate) => task::start_task,
+    GET "/v1/tasks/{task}" Scope(Read) => task::get_task,
+    DELETE "/v1/tasks/{task}" Scope(Operate) => task::forget_task,
+    POST "/v1/tasks/{task}/commands" Scope(Operate) => task::command_task,
+    POST "/v1/tasks/{task}/stop" Scope(Operate) => task::stop_task,
+    GET "/v1/tasks/{task}/output" Scope(Read) => task::follow_output,
+
+    GET "/v1/events" Scope(Read) => events::follow_events,
+
+    GET "/v1/cluster" Scope(Read) => cluster::get_cluster,
+    DELETE "/v1/cluster/controls/{node}" Scope(Admin) => cluster::remove_control,
+    GET "/v1/cluster/join-tokens/{role}" Scope(Admin) => cluster::get_join_token,
+
+    GET "/v1/tokens" Scope(Admin) => token::list_tokens,
+    POST "/v1/tokens" Scope(Admin) => token::create_token,
+    DELETE "/v1/tokens/{token}" Scope(Admin) => token::revoke_token,
+};
+
+/// What the table says about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// It is a route.
+    Found(Access),
+    /// The path is one, the method is not.
+    OtherMethod,
+    /// The path is none.
+    None,
+}
+
+/// Looks a request up by its method and the pattern that its path matched.
+pub(crate) fn lookup(method: &Method, path: Option<&str>) -> Lookup {
+    // The handlers of GET answer HEAD too.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let mut lookup = Lookup::None;
+    for route in ROUTES.iter().filter(|route| Some(route.path) == path) {
+        if route.method == *method {
+            return Lookup::Found(route.access);
+        }
+        lookup = Lookup::OtherMethod;
+    }
+    lookup
+}
+
+/// The router with the gate before every route, unknown paths included.
+///
+/// # Panics
+///
+/// When two routes collide, which every test notices.
+pub(crate) fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter = MethodFilter::try_from(route.method.clone())
+            .expect("the table has only methods that filters know");
+        router = router.route(route.path, (route.handler)(filter));
+    }
+    router
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+        .with_state(api)
+}
