@@ -4,9 +4,22 @@
 
 mod config;
 mod error;
+mod framed;
+mod guard;
+mod incoming;
 mod leadership;
+mod log;
+mod machine;
+mod meta;
+mod network;
 mod replica;
+mod rpc;
+mod snapshot;
 mod transport;
+mod types;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{ReplicaConfig, Timing};
 pub use error::{BootstrapError, MembershipError, OpenError, ProposeError, WaitError};

@@ -1,16 +1,43 @@
 //! The replica: one copy of the cluster state and its handle.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+mod hand_over;
+mod membership;
+mod open;
+mod serve;
 
-use bytes::Bytes;
-use remuda_model::{Failure, LinkUrl, NodeId};
-use remuda_state::{Applied, ClusterState, Command};
-use tokio::sync::watch;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use openraft::{
+    ServerState,
+    error::{CheckIsLeaderError, RaftError},
+};
+use remuda_model::NodeId;
+use remuda_runtime::{Backoff, Supervisor};
+use remuda_state::{Applied, ClusterState, Command, MAX_COMMAND_BYTES};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout, timeout_at},
+};
 
 use crate::{
-    BootstrapError, Leadership, MembershipError, OpenError, ProposeError, RaftTransport,
-    ReplicaConfig, WaitError,
+    BootstrapError, Leadership, ProposeError, Timing, WaitError,
+    incoming::Incoming,
+    log::LogStore,
+    network::Wire,
+    types::{Member, Metrics, Raft, RaftVote},
 };
+
+/// How many commands may wait to be committed.
+const MAX_PENDING: usize = 4096;
+/// How long founding a cluster may take.
+const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A command that a majority has on its disks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,103 +48,205 @@ pub struct Committed {
     pub applied: Applied,
 }
 
-/// One copy of the cluster state. Cheap to clone; all clones are the same copy.
-#[derive(Clone, Debug)]
+/// One copy of the cluster state. Cheap to clone; all clones are the same copy, which runs until
+/// [`shutdown`](Self::shutdown).
+#[derive(Clone)]
 pub struct Replica {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// This node as the others should know it.
+    me: Member,
+    node: NodeId,
+    id: u64,
+    timing: Timing,
+    raft: Raft,
+    log: LogStore,
+    wire: Arc<Wire>,
     state: watch::Receiver<Arc<ClusterState>>,
     leadership: watch::Receiver<Leadership>,
+    incoming: Mutex<Option<Incoming>>,
+    pending: Semaphore,
+    /// Set while this node gives its lead away, and for ever after.
+    leaving: Arc<AtomicBool>,
+    supervisor: Supervisor,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica").field("node", &self.inner.node).finish_non_exhaustive()
+    }
 }
 
 impl Replica {
-    /// Opens the directory, and makes it if it does not exist.
-    pub async fn open(
-        config: ReplicaConfig,
-        transport: Arc<dyn RaftTransport>,
-    ) -> Result<Self, OpenError> {
-        let _ = transport;
-        Err(OpenError::Locked { dir: config.dir })
-    }
-
-    /// Founds a cluster with this node as the one voter, and commits the first commands.
+    /// Founds a cluster with this node as the one voter, and commits the first commands. Called
+    /// again after a crash in between, it goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// When the node belongs to a cluster already, a command is refused or cannot be committed.
     pub async fn bootstrap(&self, first: Vec<Command>) -> Result<(), BootstrapError> {
-        let _ = first;
-        Err(BootstrapError::Initialized)
+        if self.is_initialized() && !self.is_unfinished() {
+            return Err(BootstrapError::Initialized);
+        }
+        let members = [(self.inner.id, self.inner.me.clone())];
+        let founded = self.inner.raft.initialize(std::collections::BTreeMap::from(members)).await;
+        match founded {
+            Ok(()) => {}
+            Err(RaftError::APIError(_)) if self.is_unfinished() => {}
+            Err(RaftError::APIError(_)) => return Err(BootstrapError::Initialized),
+            Err(RaftError::Fatal(_)) => return Err(BootstrapError::Propose(ProposeError::Stopped)),
+        }
+        let end = Instant::now() + BOOTSTRAP_LIMIT;
+        let mut leadership = self.leadership();
+        timeout_at(end, leadership.wait_for(|now| now.is_leader))
+            .await
+            .map_err(|_| BootstrapError::Propose(ProposeError::NoQuorum))?
+            .map_err(|_| BootstrapError::Propose(ProposeError::Stopped))?;
+        for command in first {
+            let left = end.saturating_duration_since(Instant::now());
+            let done = self.propose(command, left).await.map_err(BootstrapError::Propose)?;
+            done.applied.outcome.map_err(BootstrapError::Refused)?;
+        }
+        Ok(())
     }
 
-    /// Whether the node belongs to a cluster.
+    /// Whether this node is the only one, and its cluster has no identity yet.
+    fn is_unfinished(&self) -> bool {
+        let metrics = self.inner.raft.metrics().borrow().clone();
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        voters == [self.inner.id] && self.state().cluster().is_none()
+    }
+
+    /// Whether the node belongs to a cluster, or has been called by one.
     pub fn is_initialized(&self) -> bool {
-        false
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow();
+        metrics.last_log_index.is_some() || metrics.vote != RaftVote::default()
     }
 
-    /// Answers a call that another replica sent through its [`RaftTransport`].
-    pub async fn serve(&self, rpc: Bytes) -> Result<Bytes, Failure> {
-        Ok(rpc)
-    }
-
-    /// Commits a command.
+    /// Commits a command: on return a majority has it on its disks, and this replica has applied
+    /// it. The command may have been refused; see [`Applied::outcome`].
+    ///
+    /// # Errors
+    ///
+    /// At once when this node does not lead. After the deadline the outcome is unknown.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the command may be committed or not.
     pub async fn propose(
         &self,
         command: Command,
         deadline: Duration,
     ) -> Result<Committed, ProposeError> {
-        let _ = (command, deadline);
-        Err(ProposeError::Stopped)
+        let size = remuda_state::encode(&command).len();
+        if size > MAX_COMMAND_BYTES {
+            return Err(ProposeError::TooLarge(size));
+        }
+        self.leads()?;
+        let _permit = self.inner.pending.try_acquire().map_err(|_| ProposeError::Busy)?;
+        match timeout(deadline, self.inner.raft.client_write(command)).await {
+            Ok(Ok(written)) => {
+                let applied = written.data.expect("a command has an outcome");
+                Ok(Committed { index: written.log_id.index, applied })
+            }
+            // The lead was lost after the command had been taken: a follower may still have it.
+            Ok(Err(RaftError::APIError(_))) | Err(_) => Err(ProposeError::NoQuorum),
+            Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
+        }
     }
 
-    /// The log index after which a read on any replica is linearizable.
+    /// The log index after which a read on any replica is linearizable: a majority has confirmed
+    /// that this node led when it was asked. Wait for the index with
+    /// [`wait_applied`](Self::wait_applied) before reading.
+    ///
+    /// # Errors
+    ///
+    /// At once when this node does not lead; after the deadline when no majority answers.
     pub async fn read_index(&self, deadline: Duration) -> Result<u64, ProposeError> {
-        let _ = deadline;
-        Err(ProposeError::Stopped)
+        let end = Instant::now() + deadline;
+        let heartbeat = self.inner.timing.heartbeat;
+        let mut backoff = Backoff::new(heartbeat / 4, heartbeat, self.inner.id);
+        loop {
+            self.leads()?;
+            match timeout_at(end, self.inner.raft.get_read_log_id()).await {
+                Ok(Ok((index, _))) => return Ok(index.map_or(0, |id| id.index)),
+                Ok(Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_)))) => {
+                    return Err(ProposeError::NotLeader { leader: self.leader() });
+                }
+                Ok(Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_)))) => {
+                    let pause = tokio::time::sleep(backoff.next_delay());
+                    timeout_at(end, pause).await.map_err(|_| ProposeError::NoQuorum)?;
+                }
+                Ok(Err(RaftError::Fatal(_))) => return Err(ProposeError::Stopped),
+                Err(_) => return Err(ProposeError::NoQuorum),
+            }
+        }
     }
 
     /// Waits until the state of this replica contains the index.
+    ///
+    /// # Errors
+    ///
+    /// After the deadline, or when the replica has stopped.
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> Result<(), WaitError> {
-        let _ = (index, deadline);
-        Err(WaitError::Stopped)
+        let mut state = self.watch_state();
+        match timeout(deadline, state.wait_for(|state| state.applied() >= index)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(WaitError::Stopped),
+            Err(_) => Err(WaitError::TimedOut),
+        }
     }
 
     /// The state as this replica has it.
     pub fn state(&self) -> Arc<ClusterState> {
-        self.state.borrow().clone()
+        self.inner.state.borrow().clone()
     }
 
     /// The state as it changes.
     pub fn watch_state(&self) -> watch::Receiver<Arc<ClusterState>> {
-        self.state.clone()
+        self.inner.state.clone()
     }
 
     /// Who leads, as it changes.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
-        self.leadership.clone()
+        self.inner.leadership.clone()
     }
 
-    /// Lets a node replicate without a vote, or changes its addresses.
-    pub async fn add_learner(
-        &self,
-        node: &NodeId,
-        addresses: Vec<LinkUrl>,
-    ) -> Result<(), MembershipError> {
-        let _ = addresses;
-        Err(MembershipError::UnknownNode(node.clone()))
+    /// Stops replicating and closes the files. Give the lead away first
+    /// ([`hand_over`](Self::hand_over)), or the others need an election time to notice.
+    pub async fn shutdown(&self) {
+        self.inner.supervisor.shutdown(Duration::from_secs(1)).await;
+        if self.inner.raft.shutdown().await.is_err() {
+            tracing::warn!("the replica had stopped before");
+        }
+        let log = self.inner.log.clone();
+        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            tracing::error!("cannot close the log");
+        }
     }
 
-    /// Makes these nodes, and no others, vote; former voters go on as learners.
-    pub async fn set_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), MembershipError> {
-        let _ = voters;
-        Err(MembershipError::NoVoter)
+    fn metrics(&self) -> Metrics {
+        self.inner.raft.metrics().borrow().clone()
     }
 
-    /// Ends the replication to a node; it loses its vote first.
-    pub async fn remove(&self, node: &NodeId) -> Result<(), MembershipError> {
-        Err(MembershipError::UnknownNode(node.clone()))
+    fn leader(&self) -> Option<NodeId> {
+        Leadership::read(&self.metrics()).leader
     }
 
-    /// Gives the lead away before a clean stop; tells whether another node leads now.
-    pub async fn hand_over(&self, deadline: Duration) -> bool {
-        let _ = deadline;
-        false
+    /// Says so when this node cannot commit anything.
+    fn leads(&self) -> Result<(), ProposeError> {
+        let metrics = self.metrics();
+        if metrics.running_state.is_err() {
+            return Err(ProposeError::Stopped);
+        }
+        let leads = metrics.state == ServerState::Leader;
+        if leads && !self.inner.leaving.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let leader = Leadership::read(&metrics).leader.filter(|leader| *leader != self.inner.node);
+        Err(ProposeError::NotLeader { leader })
     }
-
-    /// Stops replicating and closes the files.
-    pub async fn shutdown(&self) {}
 }

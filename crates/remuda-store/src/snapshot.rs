@@ -1,0 +1,86 @@
+//! Snapshot files: the state as of one log index, two of them kept.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use remuda_state::ClusterState;
+
+use crate::{OpenError, framed, types::Meta};
+
+const MAGIC: [u8; 8] = *b"RMDSNAP\0";
+const EXTENSION: &str = "snapshot";
+/// The second one helps when the first cannot be read.
+const KEPT: usize = 2;
+
+/// The snapshots of one replica.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotDir(PathBuf);
+
+/// What the directory held.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The newest readable snapshot.
+    pub(crate) snapshot: Option<(Meta, ClusterState)>,
+    /// Why the newest file of all was not read.
+    pub(crate) damage: Option<OpenError>,
+}
+
+impl SnapshotDir {
+    /// The directory, made if it does not exist.
+    pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
+        fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
+        Ok(Self(dir.into()))
+    }
+
+    /// Writes a snapshot durably, then forgets the oldest beyond the two that are kept.
+    pub(crate) fn write(&self, meta: &Meta, state: &ClusterState) -> io::Result<()> {
+        let (index, term) = meta.last_log_id.map_or((0, 0), |id| (id.index, id.leader_id.term));
+        let path = self.0.join(format!("{index:020}-{term:020}.{EXTENSION}"));
+        framed::write(&path, MAGIC, &remuda_state::encode(&(meta, state)))?;
+        for old in self.newest_first()?.into_iter().skip(KEPT) {
+            fs::remove_file(old)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the newest readable snapshot. Files that cannot be read stay where they are.
+    pub(crate) fn load(&self) -> Result<Loaded, OpenError> {
+        let files =
+            self.newest_first().map_err(|source| OpenError::Io { path: self.0.clone(), source })?;
+        let mut damage = None;
+        for file in files {
+            match read(&file) {
+                Ok(snapshot) => return Ok(Loaded { snapshot: Some(snapshot), damage }),
+                Err(error @ OpenError::Corrupt { .. }) => {
+                    tracing::error!(%error, "cannot read a snapshot, trying an older one");
+                    damage.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Loaded { snapshot: None, damage })
+    }
+
+    fn newest_first(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION) {
+                files.push(path);
+            }
+        }
+        files.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(files)
+    }
+}
+
+fn read(file: &Path) -> Result<(Meta, ClusterState), OpenError> {
+    let corrupt = |what| OpenError::Corrupt { file: file.into(), what };
+    let body = framed::read(file, MAGIC)?.ok_or_else(|| corrupt("it is gone".to_owned()))?;
+    let (meta, state): (Meta, ClusterState) = remuda_state::decode(&body)
+        .map_err(|error| corrupt(remuda_model::Chain(&error).to_string()))?;
+    state.invariants().map_err(corrupt)?;
+    Ok((meta, state))
+}
