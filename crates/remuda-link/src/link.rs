@@ -27,7 +27,7 @@ pub use self::{
     peer::Peer,
 };
 use crate::{
-    mux,
+    mux, quic,
     stream::{RecvHalf, SendHalf, Stream},
 };
 
@@ -45,6 +45,7 @@ pub struct Link {
 #[derive(Clone)]
 pub(crate) enum Inner {
     Mux(mux::Connection),
+    Quic(quic::Connection),
 }
 
 /// A stream that the peer has opened.
@@ -76,6 +77,11 @@ impl Link {
         Self { peer: Arc::new(peer), inner: Inner::Mux(mux::Connection::start(io, side, config)) }
     }
 
+    /// A link on a QUIC connection whose peer is authenticated.
+    pub(crate) fn quic(connection: quic::Connection, peer: Peer) -> Self {
+        Self { peer: Arc::new(peer), inner: Inner::Quic(connection) }
+    }
+
     /// Who is at the other end, as authenticated.
     pub fn peer(&self) -> &Peer {
         &self.peer
@@ -96,6 +102,10 @@ impl Link {
             Inner::Mux(connection) => {
                 let (send, recv) = connection.open(protocol, priority)?;
                 Ok(Stream::new(SendHalf::mux(send), RecvHalf::mux(recv)))
+            }
+            Inner::Quic(connection) => {
+                let (send, recv) = connection.open(protocol, priority).await?;
+                Ok(Stream::new(SendHalf::quic(send), RecvHalf::quic(recv)))
             }
         }
     }
@@ -122,6 +132,9 @@ impl Link {
                 Inner::Mux(connection) => {
                     connection.call(protocol, priority, body, MAX_REPLY).await
                 }
+                Inner::Quic(connection) => {
+                    connection.call(protocol, priority, body, MAX_REPLY).await
+                }
             }
         };
         tokio::time::timeout(deadline, answer).await.unwrap_or(Err(CallError::TimedOut))
@@ -139,6 +152,11 @@ impl Link {
                 let stream = Stream::new(SendHalf::mux(send), RecvHalf::mux(recv));
                 Some(Incoming { protocol, priority, stream })
             }
+            Inner::Quic(connection) => {
+                let (Opened { protocol, priority }, send, recv) = connection.accept().await?;
+                let stream = Stream::new(SendHalf::quic(send), RecvHalf::quic(recv));
+                Some(Incoming { protocol, priority, stream })
+            }
         }
     }
 
@@ -150,6 +168,7 @@ impl Link {
     pub async fn closed(&self) -> CloseReason {
         match &self.inner {
             Inner::Mux(connection) => connection.closed().await,
+            Inner::Quic(connection) => connection.closed().await,
         }
     }
 
@@ -157,6 +176,7 @@ impl Link {
     pub fn close_reason(&self) -> Option<CloseReason> {
         match &self.inner {
             Inner::Mux(connection) => connection.close_reason(),
+            Inner::Quic(connection) => connection.close_reason(),
         }
     }
 
@@ -169,6 +189,7 @@ impl Link {
     pub fn close(&self, reason: &str) {
         match &self.inner {
             Inner::Mux(connection) => connection.close(reason),
+            Inner::Quic(connection) => connection.close(reason),
         }
     }
 
@@ -176,6 +197,7 @@ impl Link {
     pub fn rtt(&self) -> Option<Duration> {
         match &self.inner {
             Inner::Mux(connection) => connection.rtt(),
+            Inner::Quic(connection) => Some(connection.rtt()),
         }
     }
 }

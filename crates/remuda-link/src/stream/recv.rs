@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 
 use super::StreamError;
-use crate::mux;
+use crate::{mux, quic};
 
 /// The receiving direction of a stream. Dropping it before its end tells the peer to stop.
 pub struct RecvHalf {
@@ -17,11 +17,16 @@ pub struct RecvHalf {
 
 enum Inner {
     Mux(mux::RecvStream),
+    Quic(quic::RecvStream),
 }
 
 impl RecvHalf {
     pub(crate) fn mux(stream: mux::RecvStream) -> Self {
         Self { inner: Inner::Mux(stream), buffer: BytesMut::new() }
+    }
+
+    pub(crate) fn quic(stream: quic::RecvStream) -> Self {
+        Self { inner: Inner::Quic(stream), buffer: BytesMut::new() }
     }
 
     /// See [`Stream::read_chunk`](super::Stream::read_chunk).
@@ -44,6 +49,7 @@ impl RecvHalf {
     async fn read_more(&mut self) -> Result<Option<Bytes>, StreamError> {
         match &mut self.inner {
             Inner::Mux(stream) => stream.read_chunk().await,
+            Inner::Quic(stream) => stream.read_chunk().await,
         }
     }
 
@@ -77,6 +83,7 @@ impl RecvHalf {
     fn at_end(&self) -> bool {
         match &self.inner {
             Inner::Mux(stream) => stream.at_end(),
+            Inner::Quic(stream) => stream.at_end(),
         }
     }
 
@@ -123,6 +130,7 @@ impl RecvHalf {
         self.buffer.clear();
         match &mut self.inner {
             Inner::Mux(stream) => stream.stop(code, message),
+            Inner::Quic(stream) => stream.stop(code, message),
         }
     }
 }

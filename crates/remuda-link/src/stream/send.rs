@@ -7,7 +7,7 @@ use remuda_wire::encode_framed;
 use serde::Serialize;
 
 use super::StreamError;
-use crate::mux;
+use crate::{mux, quic};
 
 /// The sending direction of a stream. Dropping it before it finished resets this direction.
 pub struct SendHalf {
@@ -16,11 +16,16 @@ pub struct SendHalf {
 
 enum Inner {
     Mux(mux::SendStream),
+    Quic(quic::SendStream),
 }
 
 impl SendHalf {
     pub(crate) fn mux(stream: mux::SendStream) -> Self {
         Self { inner: Inner::Mux(stream) }
+    }
+
+    pub(crate) fn quic(stream: quic::SendStream) -> Self {
+        Self { inner: Inner::Quic(stream) }
     }
 
     /// See [`Stream::write`](super::Stream::write).
@@ -35,6 +40,7 @@ impl SendHalf {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         match &mut self.inner {
             Inner::Mux(stream) => stream.write(bytes).await,
+            Inner::Quic(stream) => stream.write(bytes).await,
         }
     }
 
@@ -46,6 +52,7 @@ impl SendHalf {
     pub async fn finish_with(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         match &mut self.inner {
             Inner::Mux(stream) => stream.finish_with(bytes).await,
+            Inner::Quic(stream) => stream.finish_with(bytes).await,
         }
     }
 
@@ -57,6 +64,7 @@ impl SendHalf {
     pub fn finish(&mut self) -> Result<(), StreamError> {
         match &mut self.inner {
             Inner::Mux(stream) => stream.finish(),
+            Inner::Quic(stream) => stream.finish(),
         }
     }
 
@@ -64,6 +72,7 @@ impl SendHalf {
     pub fn reset(&mut self, code: u32, message: &str) {
         match &mut self.inner {
             Inner::Mux(stream) => stream.reset(code, message),
+            Inner::Quic(stream) => stream.reset(code, message),
         }
     }
 
@@ -75,6 +84,7 @@ impl SendHalf {
     pub async fn stopped(&mut self) -> StreamError {
         match &mut self.inner {
             Inner::Mux(stream) => stream.stopped().await,
+            Inner::Quic(stream) => stream.stopped().await,
         }
     }
 

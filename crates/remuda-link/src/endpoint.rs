@@ -1,0 +1,207 @@
+//! Where a node meets others: it listens, accepts and dials, and gives out authenticated links.
+
+mod accept;
+mod admission;
+mod dial;
+mod error;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use remuda_model::LinkUrl;
+use remuda_runtime::Supervisor;
+use remuda_wire::handshake::Secret;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+
+pub(crate) use self::dial::{Caller, call};
+pub use self::{
+    admission::{Admission, CertificatesOnly},
+    error::{DialCause, DialError, ListenError},
+};
+use crate::{
+    Link,
+    identity::{CertificateError, CertificateFacts, Identity, NodeCertificate},
+    limits::{Failures, Gate, Limits},
+    tls::Tls,
+};
+
+/// Accepted links that wait to be taken; further ones wait outside.
+const ACCEPTED: usize = 64;
+
+/// What an [`Endpoint`] needs.
+#[derive(Clone)]
+pub struct EndpointConfig {
+    /// Who this node is.
+    pub identity: Identity,
+    /// Where others can dial it.
+    pub advertise: Vec<LinkUrl>,
+    /// Whether plaintext transports may leave this machine.
+    pub allow_plaintext: bool,
+    /// Decides who comes in.
+    pub admission: Arc<dyn Admission>,
+    /// What this node proves on plaintext links that it dials.
+    pub secret: Option<Secret>,
+    /// Bounds for strangers.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointConfig")
+            .field("identity", &self.identity)
+            .field("advertise", &self.advertise)
+            .field("allow_plaintext", &self.allow_plaintext)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A node's door: cheap to clone. Listeners live as long as the supervisor; links live on their own.
+#[derive(Clone)]
+pub struct Endpoint(Arc<Inner>);
+
+struct Inner {
+    state: RwLock<State>,
+    allow_plaintext: bool,
+    admission: Arc<dyn Admission>,
+    secret: Option<Secret>,
+    limits: Limits,
+    gate: Gate,
+    failures: Mutex<Failures>,
+    accepted: mpsc::Sender<Link>,
+    supervisor: Supervisor,
+}
+
+/// What may change while links live.
+#[derive(Clone)]
+struct State {
+    identity: Identity,
+    advertise: Vec<LinkUrl>,
+    tls: Option<Tls>,
+}
+
+/// A connection that an HTTP server of this process has upgraded to a WebSocket.
+#[derive(Clone, Debug)]
+pub struct Upgraded {
+    /// The other side.
+    pub remote: SocketAddr,
+    /// For `wss`: what its TLS channel exports under the label `EXPORTER-Channel-Binding`, and the
+    /// verified certificate of the client, DER.
+    pub tls: Option<([u8; 32], Option<Vec<u8>>)>,
+}
+
+impl Endpoint {
+    /// A door that is still closed. The receiver gives the authenticated links that others dialled;
+    /// it must be drained, because connections wait while it is full.
+    ///
+    /// # Errors
+    ///
+    /// When the identity's certificate cannot be used.
+    pub fn new(
+        config: EndpointConfig,
+        supervisor: Supervisor,
+    ) -> Result<(Self, mpsc::Receiver<Link>), CertificateError> {
+        let (accepted, links) = mpsc::channel(ACCEPTED);
+        let tls = tls_of(&config.identity)?;
+        let state = State { identity: config.identity, advertise: config.advertise, tls };
+        let endpoint = Self(Arc::new(Inner {
+            state: RwLock::new(state),
+            allow_plaintext: config.allow_plaintext,
+            admission: config.admission,
+            secret: config.secret,
+            limits: config.limits,
+            gate: Gate::new(config.limits),
+            failures: Mutex::new(Failures::new(config.limits.failures_per_minute)),
+            accepted,
+            supervisor,
+        }));
+        Ok((endpoint, links))
+    }
+
+    /// Listens until the supervisor ends. Gives the address with the port that was taken, which is
+    /// the one asked for unless that was 0.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be bound, needs a certificate that is not there, or would be
+    /// plaintext beyond this machine. [`ListenError::hint`] says what to do.
+    pub async fn listen(&self, url: &LinkUrl) -> Result<LinkUrl, ListenError> {
+        accept::listen(&self.0, url).await
+    }
+
+    /// Connects and authenticates, within [`Limits::dial`] in all.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`] names what failed; [`DialError::hint`] says what to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt.
+    pub async fn dial(&self, url: &LinkUrl) -> Result<Link, DialError> {
+        dial::from_endpoint(&self.0, url).await
+    }
+
+    /// Authenticates a WebSocket connection whose upgrade was answered elsewhere; the link comes
+    /// out of the receiver of [`new`](Self::new) like any other. Returns when that is decided.
+    pub async fn accept_upgraded(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        upgraded: Upgraded,
+    ) {
+        accept::upgraded(&self.0, io, upgraded).await;
+    }
+
+    /// Uses this certificate for every handshake from now on.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be used; the old one stays.
+    pub fn set_certificate(&self, certificate: NodeCertificate) -> Result<(), CertificateError> {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        let identity = Identity { certificate: Some(certificate), ..state.identity.clone() };
+        state.tls = tls_of(&identity)?;
+        state.identity = identity;
+        Ok(())
+    }
+
+    /// Says to peers from now on that this node can be dialled here.
+    pub fn set_advertise(&self, advertise: Vec<LinkUrl>) {
+        self.0.state.write().unwrap_or_else(PoisonError::into_inner).advertise = advertise;
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> Identity {
+        self.0.state().identity
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("identity", &self.identity()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> State {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A certificate of another node or cluster is caught here, before a peer does.
+fn tls_of(identity: &Identity) -> Result<Option<Tls>, CertificateError> {
+    let Some(certificate) = &identity.certificate else { return Ok(None) };
+    let claim = CertificateFacts::read(&certificate.certificate)?.claim;
+    if (&claim.cluster, claim.role, &claim.node)
+        != (&identity.cluster, identity.role, &identity.node)
+    {
+        return Err(CertificateError::OtherNode(claim));
+    }
+    Tls::new(&identity.cluster, certificate).map(Some)
+}

@@ -1,0 +1,200 @@
+//! The dialling side, from a URL to a link.
+
+use std::{io, sync::Arc, time::Duration};
+
+use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Role, Transport, VERSION};
+use remuda_wire::handshake::{ClientConfig, Established, Proof};
+
+use super::{
+    Inner,
+    admission::Admission,
+    error::{DialCause, DialError},
+};
+use crate::{
+    Link, MuxConfig, Peer, Side,
+    handshake::{HandshakeError, as_client, clock, random},
+    quic,
+    tls::Channel,
+    transport::{Connected, mem, resolve, tcp, ws},
+};
+
+/// Who dials, and how it proves itself.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) node: NodeId,
+    pub(crate) role: Role,
+    pub(crate) generation: Generation,
+    pub(crate) addresses: Vec<LinkUrl>,
+    pub(crate) proof: Proof,
+    /// For encrypted transports.
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) allow_plaintext: bool,
+}
+
+pub(super) async fn from_endpoint(inner: &Inner, url: &LinkUrl) -> Result<Link, DialError> {
+    let state = inner.state();
+    let fail = |cause| DialError { url: url.clone(), cause };
+    let (proof, tls) = match url.transport {
+        Transport::Tls | Transport::Wss | Transport::Quic => {
+            let tls = state.tls.as_ref().ok_or_else(|| fail(DialCause::NoCertificate))?;
+            (Proof::Certificate, Some(tls.client(url.transport)))
+        }
+        Transport::Tcp | Transport::Ws => {
+            let secret = inner.secret.clone().ok_or_else(|| fail(DialCause::NoSecret))?;
+            (Proof::Secret(secret), None)
+        }
+        Transport::Mem => (Proof::Secret(mem::process_secret()), None),
+    };
+    let caller = Caller {
+        cluster: Some(state.identity.cluster),
+        node: state.identity.node,
+        role: state.identity.role,
+        generation: state.identity.generation,
+        addresses: state.advertise,
+        proof,
+        tls,
+        allow_plaintext: inner.allow_plaintext,
+    };
+    call(caller, url, inner.limits.dial, Some(&*inner.admission)).await
+}
+
+/// Connects and authenticates within the limit.
+pub(crate) async fn call(
+    caller: Caller,
+    url: &LinkUrl,
+    limit: Duration,
+    admission: Option<&dyn Admission>,
+) -> Result<Link, DialError> {
+    let attempt = Box::pin(connect(caller, url, admission));
+    let outcome = tokio::time::timeout(limit, attempt).await;
+    outcome
+        .unwrap_or(Err(DialCause::TimedOut { limit }))
+        .map_err(|cause| DialError { url: url.clone(), cause })
+}
+
+async fn connect(
+    caller: Caller,
+    url: &LinkUrl,
+    admission: Option<&dyn Admission>,
+) -> Result<Link, DialCause> {
+    if url.transport == Transport::Quic {
+        let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
+        let addresses = resolve(&url.host, url.port).await.map_err(DialCause::Resolve)?;
+        let (connection, channel) = quic::connect(&addresses, tls).await?;
+        let remote = connection.remote();
+        let mut io = connection.open_handshake().await.map_err(DialCause::Lost)?;
+        let peer = authenticate(caller, url, &channel, remote, &mut io, admission).await;
+        let peer = peer.map_err(|cause| match cause {
+            DialCause::Lost(error) if connection.ended_by_tls() => DialCause::Tls(error),
+            cause => cause,
+        })?;
+        return Ok(Link::quic(connection.start(io), peer));
+    }
+    let mut connected = carry(&caller, url).await?;
+    let Connected { io, channel, remote, .. } = &mut connected;
+    let peer = authenticate(caller, url, channel, remote.clone(), io, admission).await?;
+    Ok(Link::start_mux(connected.io, Side::Dialer, peer, MuxConfig::default()))
+}
+
+/// A byte stream to the other side.
+async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
+    if url.transport == Transport::Mem {
+        return mem::connect(url.port).map_err(refused_or);
+    }
+    let addresses = resolve(&url.host, url.port).await.map_err(DialCause::Resolve)?;
+    let is_plain = !url.transport.is_encrypted();
+    let is_remote = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
+    if is_plain && is_remote && !caller.allow_plaintext {
+        return Err(DialCause::Plaintext);
+    }
+    let (stream, remote) = tcp::connect(&addresses).await.map_err(refused_or)?;
+    let connected = if is_plain {
+        tcp::plain(stream, remote)
+    } else {
+        let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
+        tcp::tls_client(stream, remote, tls).await.map_err(DialCause::Tls)?
+    };
+    match url.transport {
+        Transport::Ws | Transport::Wss => {
+            ws::client(connected, url).await.map_err(|error| match error {
+                // With TLS 1.3, a server that rejects the client's certificate says so only now.
+                ws::Error::Io(error) if is_tls(&error) => DialCause::Tls(error),
+                error => DialCause::WebSocket(Box::new(error)),
+            })
+        }
+        Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem => Ok(connected),
+    }
+}
+
+fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn refused_or(error: io::Error) -> DialCause {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => DialCause::Refused(error),
+        _ => DialCause::Connect(error),
+    }
+}
+
+async fn authenticate<IO>(
+    caller: Caller,
+    url: &LinkUrl,
+    channel: &Channel,
+    remote: String,
+    io: &mut IO,
+    admission: Option<&dyn Admission>,
+) -> Result<Peer, DialCause>
+where
+    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
+{
+    if let (Some(facts), Some(admission)) = (&channel.peer, admission)
+        && admission.is_revoked(&facts.claim.node, &facts.serial)
+    {
+        return Err(DialCause::Revoked);
+    }
+    let config = ClientConfig {
+        transport: url.transport,
+        binding: channel.binding,
+        cluster: caller.cluster,
+        node: caller.node,
+        role: caller.role,
+        generation: caller.generation,
+        build: VERSION.to_owned(),
+        addresses: caller.addresses,
+        wall_ms: clock(),
+        nonce: random(),
+        proof: caller.proof,
+        server: channel.peer.as_ref().map(|facts| facts.claim.clone()),
+    };
+    let server = as_client(io, config).await.map_err(|error| match error {
+        HandshakeError::Io(error) if is_tls(&error) => DialCause::Tls(error),
+        HandshakeError::Io(error) => DialCause::Lost(error),
+        HandshakeError::Client(error) => DialCause::Handshake(error),
+        HandshakeError::Frame(_) | HandshakeError::Refused(_) => {
+            DialCause::Handshake(remuda_wire::handshake::ClientError::Malformed)
+        }
+    })?;
+    Ok(peer(server, url.transport, remote, true))
+}
+
+/// The peer of a link, as the handshake made it known.
+pub(super) fn peer(
+    other: Established,
+    transport: Transport,
+    remote: String,
+    dialled: bool,
+) -> Peer {
+    Peer {
+        node: other.node,
+        role: other.role,
+        generation: other.generation,
+        version: other.build,
+        transport,
+        remote,
+        addresses: other.addresses,
+        dialled,
+        authenticated_by: other.method,
+    }
+}

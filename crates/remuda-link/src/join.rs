@@ -1,0 +1,190 @@
+//! Joining a cluster: from a token to a certificate, and its renewal.
+
+use std::{net::SocketAddr, time::Duration};
+
+use remuda_model::{Chain, Failure, Generation, LinkUrl, NodeId, Role};
+use remuda_wire::{
+    decode, encode,
+    handshake::{Claim, Proof, Secret},
+    message::{JOIN, join},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    CallError, DialError, JoinToken, Link, Peer, Priority,
+    authority::{Authority, AuthorityError, Request},
+    endpoint::{Caller, call},
+    identity::{CertificateError, CertificateFacts, NodeCertificate, pin_of, public_key},
+    limits::Limits,
+    tls::{Trust, pinned_client},
+};
+
+/// How long a control node may take to sign.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A node did not become part of the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// No address was given.
+    #[error("no address to join at")]
+    NoAddress,
+    /// No link came about at any address.
+    #[error("cannot join at any of {} addresses: {}", .0.len(), list(.0))]
+    NoLink(Vec<DialError>),
+    /// The control node did not answer.
+    #[error("the control node did not answer")]
+    NoAnswer(#[source] CallError),
+    /// The control node refused.
+    #[error("the control node refused")]
+    Refused(#[source] Failure),
+    /// The answer is not what was asked for.
+    #[error("the credentials cannot be used")]
+    Certificate(#[source] CertificateError),
+    /// The answer is for another cluster, node, role or key.
+    #[error("the credentials are not for this node: {0}")]
+    Mismatch(&'static str),
+    /// The answer cannot be read.
+    #[error("the control node's answer cannot be read")]
+    Malformed,
+    /// No key could be made.
+    #[error("cannot make a key")]
+    Key(#[source] AuthorityError),
+}
+
+fn list(errors: &[DialError]) -> String {
+    let texts: Vec<_> = errors.iter().map(|error| Chain(error).to_string()).collect();
+    texts.join("; ")
+}
+
+impl JoinError {
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoAddress => Some("give the address of a control node".to_owned()),
+            // The first refusal says more than later timeouts.
+            Self::NoLink(errors) => errors.iter().find_map(DialError::hint),
+            Self::Refused(failure) => failure.hint.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// First contact: proves the token's secret to the first control node that can be reached, and
+/// brings home a certificate and where the control nodes are.
+///
+/// Over `tls`, `quic` and `wss` the token's pin is checked before anything is proved. Plaintext
+/// transports are for loopback.
+///
+/// # Errors
+///
+/// [`JoinError`], with every address that failed.
+pub async fn join(
+    urls: &[LinkUrl],
+    token: &JoinToken,
+    node: &NodeId,
+    role: Role,
+) -> Result<(NodeCertificate, join::Credentials), JoinError> {
+    let mut failed = Vec::new();
+    for url in urls {
+        match contact(url, token, node, role).await {
+            Ok(link) => {
+                let joined = renew(&link, node, role).await;
+                link.close("joined");
+                let (certificate, credentials) = joined?;
+                if pin_of(&credentials.ca).map_err(JoinError::Certificate)? != token.pin {
+                    return Err(JoinError::Mismatch("another CA"));
+                }
+                let claim = certificate.read().map_err(JoinError::Certificate)?.claim;
+                if claim.cluster != token.cluster {
+                    return Err(JoinError::Mismatch("another cluster"));
+                }
+                return Ok((certificate, credentials));
+            }
+            Err(error) => failed.push(error),
+        }
+    }
+    Err(if failed.is_empty() { JoinError::NoAddress } else { JoinError::NoLink(failed) })
+}
+
+async fn contact(
+    url: &LinkUrl,
+    token: &JoinToken,
+    node: &NodeId,
+    role: Role,
+) -> Result<Link, DialError> {
+    let trust = Trust::Pin { cluster: Some(token.cluster.clone()), pin: token.pin };
+    let caller = Caller {
+        cluster: Some(token.cluster.clone()),
+        node: node.clone(),
+        role,
+        generation: Generation(0),
+        addresses: Vec::new(),
+        proof: Proof::Secret(Secret::random_key(token.secret)),
+        tls: url.transport.is_encrypted().then(|| pinned_client(trust, url.transport)),
+        allow_plaintext: false,
+    };
+    call(caller, url, Limits::default().dial, None).await
+}
+
+/// Asks for a (new) certificate over a link: after [`join`]'s first contact, and when two thirds of
+/// the old one's life are over. The key is new each time.
+///
+/// # Errors
+///
+/// [`JoinError`] without its cases about dialling.
+pub async fn renew(
+    link: &Link,
+    node: &NodeId,
+    role: Role,
+) -> Result<(NodeCertificate, join::Credentials), JoinError> {
+    let request = Request::generate().map_err(JoinError::Key)?;
+    let body = encode(&join::Request { csr: request.csr });
+    let answer = link.call(JOIN, Priority::Control, body, ANSWER).await;
+    let answer = answer.map_err(JoinError::NoAnswer)?;
+    let answer: join::Answer = decode(&answer).map_err(|_unreadable| JoinError::Malformed)?;
+    let credentials = answer.map_err(JoinError::Refused)?;
+    let facts = CertificateFacts::read(&credentials.certificate).map_err(JoinError::Certificate)?;
+    let Claim { role: its_role, node: its_node, .. } = facts.claim;
+    if (&its_node, its_role) != (node, role) {
+        return Err(JoinError::Mismatch("another node or role"));
+    }
+    let its_key = public_key(&credentials.certificate).map_err(JoinError::Certificate)?;
+    if <[u8; 32]>::from(Sha256::digest(its_key)) != request.pin {
+        return Err(JoinError::Mismatch("another key"));
+    }
+    let certificate = NodeCertificate {
+        certificate: credentials.certificate.clone(),
+        key: request.key,
+        ca: credentials.ca.clone(),
+    };
+    Ok((certificate, credentials))
+}
+
+/// Answers a call of [`JOIN`]: signs the peer's own name and role, as the handshake proved them. A
+/// control node also gets what lets it admit others, unless somebody could listen in.
+pub fn answer_join(
+    authority: &Authority,
+    peer: &Peer,
+    request: join::Request,
+    controls: Vec<(NodeId, Vec<LinkUrl>)>,
+) -> join::Answer {
+    if !peer.transport.is_encrypted() && !is_local(peer) {
+        return Err(Failure::invalid("credentials are not given over plaintext")
+            .code("plaintext")
+            .hint("join over tls, quic or wss"));
+    }
+    let certificate = authority.issue(&peer.node, peer.role, &request.csr).map_err(|error| {
+        Failure::invalid(Chain(&error).to_string()).code("certificate_not_issued")
+    })?;
+    Ok(join::Credentials {
+        certificate,
+        ca: authority.ca_der().to_vec(),
+        controls,
+        authority: (peer.role == Role::Control).then(|| authority.to_wire()),
+    })
+}
+
+fn is_local(peer: &Peer) -> bool {
+    let loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    peer.transport == remuda_model::Transport::Mem || peer.remote.parse().is_ok_and(loopback)
+}

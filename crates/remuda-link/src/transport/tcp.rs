@@ -1,0 +1,56 @@
+//! TCP, and TLS over it.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{Connected, Io};
+use crate::tls::{Channel, server_name};
+
+/// Connects to the first address that answers.
+pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok((stream, *address));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A connection as it is.
+pub(crate) fn plain(io: impl Io + 'static, remote: SocketAddr) -> Connected {
+    Connected {
+        io: Box::new(io),
+        channel: Channel::default(),
+        remote: remote.to_string(),
+        is_local: remote.ip().to_canonical().is_loopback(),
+    }
+}
+
+/// The dialling side of TLS.
+pub(crate) async fn tls_client(
+    stream: TcpStream,
+    remote: SocketAddr,
+    config: Arc<rustls::ClientConfig>,
+) -> io::Result<Connected> {
+    let stream = TlsConnector::from(config).connect(server_name(), stream).await?;
+    let channel = Channel::of(stream.get_ref().1).map_err(io::Error::other)?;
+    Ok(Connected { channel, ..plain(stream, remote) })
+}
+
+/// The dialled side of TLS.
+pub(crate) async fn tls_server(
+    stream: TcpStream,
+    remote: SocketAddr,
+    config: Arc<rustls::ServerConfig>,
+) -> io::Result<Connected> {
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let channel = Channel::of(stream.get_ref().1).map_err(io::Error::other)?;
+    Ok(Connected { channel, ..plain(stream, remote) })
+}
