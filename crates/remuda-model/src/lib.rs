@@ -24,6 +24,7 @@ pub use labels::Labels;
 pub use node::{NodeStats, NodeStatus, NodeView};
 pub use role::{Role, Roles};
 pub use selector::Selector;
+pub use span::Span;
 pub use task::{ExitStatus, TaskEnd, TaskRecord, TaskState};
 pub use url::{LinkUrl, Transport};
 
