@@ -1,2 +1,31 @@
-//! The command.
-fn main() {}
+//! The command `remuda`: one node, a whole cluster on this machine, or a client of a cluster.
+
+mod args;
+mod commands;
+mod config;
+mod context;
+mod dev;
+mod environment;
+mod error;
+mod logging;
+mod output;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{args::Args, environment::Environment, error::Stop};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let environment = Environment::read();
+    match commands::run(args.command, &environment) {
+        Ok(()) | Err(Stop::ReaderGone) => ExitCode::SUCCESS,
+        Err(Stop::Exit(code)) => ExitCode::from(code),
+        Err(Stop::Report(report)) => {
+            output::print_report(&report, &environment);
+            ExitCode::from(report.exit_code())
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The words of the command line. Nothing here decides anything.
+
+mod agent;
+mod cluster;
+mod common;
+mod dev;
+mod event;
+mod exec;
+mod node;
+mod request;
+mod task;
+mod token;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use agent::AgentArgs;
+pub(crate) use cluster::{ClusterCommand, JoinRole};
+pub(crate) use common::{Connect, Format, Raw};
+pub(crate) use dev::DevArgs;
+pub(crate) use event::EventArgs;
+pub(crate) use exec::ExecArgs;
+pub(crate) use node::{NodeCommand, StatusArgs};
+pub(crate) use request::RequestArgs;
+pub(crate) use task::{TaskArgs, TaskCommand};
+pub(crate) use token::{TokenCommand, TokenScope};
+
+/// Turns machines into a cluster and runs work on them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "remuda",
+    version,
+    arg_required_else_help = true,
+    after_help = "Example: start five nodes on this machine and try them\n  remuda dev"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a local cluster of real processes
+    Dev(DevArgs),
+    /// Run one node in the foreground
+    Agent(AgentArgs),
+    /// Show and change nodes
+    #[command(subcommand, after_help = "Example:\n  remuda node list --on gpu")]
+    Node(NodeCommand),
+    /// Ask a job class on a node
+    Request(RequestArgs),
+    /// Run a command on one or many nodes
+    Exec(ExecArgs),
+    /// Start, watch and stop tasks
+    #[command(subcommand, after_help = "Example:\n  remuda task list --running")]
+    Task(TaskCommand),
+    /// Print what happens in the cluster
+    Event(EventArgs),
+    /// Make, inspect and change the cluster itself
+    #[command(subcommand, after_help = "Example:\n  remuda cluster status")]
+    Cluster(ClusterCommand),
+    /// Give and take API tokens
+    #[command(subcommand, after_help = "Example:\n  remuda token create ci --scope operate")]
+    Token(TokenCommand),
+    /// Show how a node would be configured
+    #[command(subcommand, after_help = "Example:\n  remuda config show --config remuda.toml")]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example:\n  remuda completions bash > ~/.local/share/bash-completion/completions/remuda"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Hold the processes of one agent
+    #[command(hide = true)]
+    Holder {
+        /// The directory of the holder
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print each effective value and where it comes from
+    #[command(after_help = "Example:\n  remuda config show --config remuda.toml --control")]
+    Show {
+        #[command(flatten)]
+        agent: Box<AgentArgs>,
+        #[command(flatten)]
+        format: Format,
+    },
+}

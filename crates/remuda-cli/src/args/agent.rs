@@ -1,0 +1,106 @@
+//! `remuda agent`: texts only, so that all wrong values are reported at once with those of the file
+//! and the environment.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Overrides;
+
+#[derive(Debug, Default, Args)]
+#[command(after_help = "\
+Each option may also stand in the file as `key = value`, or in the environment as REMUDA_KEY;
+the join token there is REMUDA_JOIN_TOKEN. `remuda config show` prints where each value comes from.
+
+Example: a first control node, then a worker
+  remuda agent --control --bootstrap --data-dir /var/lib/remuda
+  remuda agent --join remuda://10.0.0.1 --token rmd1.…")]
+pub(crate) struct AgentArgs {
+    /// A TOML file with further options
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Name of the node; made at the first start unless given
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Where the node keeps its identity, records and log
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Replicate the state of the cluster, besides running work
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    control: Option<String>,
+    /// Start a new cluster, unless the data directory holds one
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    bootstrap: Option<String>,
+    /// Control nodes to join
+    #[arg(long, value_name = "URL,…")]
+    join: Option<String>,
+    /// Join token, needed at the first start
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// File that holds the join token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// Where to listen for links
+    #[arg(long, value_name = "URL,…")]
+    listen: Option<String>,
+    /// Where others shall dial this node; found out unless given
+    #[arg(long, value_name = "URL,…")]
+    advertise: Option<String>,
+    /// Labels at the first start, such as `core;group=web,gpu`
+    #[arg(long, value_name = "LABELS")]
+    labels: Option<String>,
+    /// Where a control node serves the API; `off` for nowhere
+    #[arg(long, value_name = "ADDR:PORT")]
+    api: Option<String>,
+    /// Names by which clients may call the API
+    #[arg(long, value_name = "NAME,…")]
+    api_hosts: Option<String>,
+    /// Serve the API without TLS beyond this machine
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    api_insecure: Option<String>,
+    /// Allow links without encryption beyond this machine
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_plaintext: Option<String>,
+    /// Name of a new cluster
+    #[arg(long, value_name = "NAME")]
+    cluster_name: Option<String>,
+    /// How long a shutdown waits for running tasks
+    #[arg(long, value_name = "SPAN")]
+    drain_limit: Option<String>,
+    /// What to log: a level, or a filter such as `remuda_link=debug,info`
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+    /// `text`, or `json` for machines
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Shut down when the standard input ends
+    #[arg(long, hide = true)]
+    pub(crate) exit_with_parent: bool,
+}
+
+impl AgentArgs {
+    /// What was given, by the key of the setting.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let given = [
+            ("name", &self.name),
+            ("data_dir", &self.data_dir),
+            ("control", &self.control),
+            ("bootstrap", &self.bootstrap),
+            ("join", &self.join),
+            ("token", &self.token),
+            ("token_file", &self.token_file),
+            ("listen", &self.listen),
+            ("advertise", &self.advertise),
+            ("labels", &self.labels),
+            ("api", &self.api),
+            ("api_hosts", &self.api_hosts),
+            ("api_insecure", &self.api_insecure),
+            ("allow_plaintext", &self.allow_plaintext),
+            ("cluster_name", &self.cluster_name),
+            ("drain_limit", &self.drain_limit),
+            ("log_level", &self.log_level),
+            ("log_format", &self.log_format),
+        ];
+        given.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! `remuda node`.
+
+use clap::Subcommand;
+use remuda_model::{Labels, LinkUrl, NodeId, Selector};
+
+use super::{Connect, Format};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List nodes
+    #[command(
+        visible_alias = "ls",
+        after_help = "\
+Example: the nodes that have a GPU and are ready
+  remuda node list --on 'gpu && status==ready'"
+    )]
+    List {
+        /// Only nodes that meet this condition
+        #[arg(long, value_name = "SELECTOR")]
+        on: Option<Selector>,
+        /// Answer without asking the leader
+        #[arg(long)]
+        stale: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Show all about one node
+    #[command(after_help = "Example:\n  remuda node show dev1")]
+    Show {
+        /// Name of the node
+        node: NodeId,
+        /// Answer without asking the leader
+        #[arg(long)]
+        stale: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Let nodes take new tasks
+    #[command(after_help = "Example:\n  remuda node ready dev1")]
+    Ready(StatusArgs),
+    /// Let nodes keep their tasks and take no new ones
+    #[command(after_help = "Example:\n  remuda node standby dev1 dev2")]
+    Standby(StatusArgs),
+    /// Like standby, until the last task has ended
+    #[command(after_help = "Example:\n  remuda node stop dev1")]
+    Stop(StatusArgs),
+    /// Forget a node that will not come back
+    #[command(visible_alias = "rm", after_help = "Example:\n  remuda node remove dev5")]
+    Remove {
+        /// Name of the node
+        node: NodeId,
+        /// Remove it even while it is connected
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Show or change the labels of a node
+    #[command(
+        after_help = "Example:\n  remuda node label dev4 'gpu;model=a100,rack=7' --remove spare"
+    )]
+    Label {
+        /// Name of the node
+        node: NodeId,
+        /// Labels to set, each replacing the one of the same name
+        update: Option<Labels>,
+        /// Name of a label to remove; may be repeated
+        #[arg(long, value_name = "NAME")]
+        remove: Vec<String>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Let the cluster dial a node that listens
+    #[command(after_help = "Example:\n  remuda node add 'remuda://10.0.0.7;transport=wss'")]
+    Add {
+        /// Where the node listens
+        url: LinkUrl,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Names of the nodes
+    #[arg(required = true)]
+    pub(crate) nodes: Vec<NodeId>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}

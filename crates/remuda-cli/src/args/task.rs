@@ -1,0 +1,101 @@
+//! `remuda task`.
+
+use clap::Subcommand;
+use remuda_model::{ClassName, NodeId, Span, TaskId};
+
+use super::{Connect, Format, Raw};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Start a task of a job class
+    #[command(
+        after_help = "Example:\n  remuda task start dev1 exec '{\"argv\": [\"sleep\", \"60\"]}' --id nap"
+    )]
+    Start {
+        /// Name of the node
+        node: NodeId,
+        /// Name of the job class
+        class: ClassName,
+        /// What to do, in the words of the class; `-` reads it from the standard input
+        #[arg(value_name = "JSON", default_value = "null", hide_default_value = true)]
+        spec: String,
+        /// Id of the task; a fresh one unless given
+        #[arg(long)]
+        id: Option<TaskId>,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// List tasks
+    #[command(
+        visible_alias = "ls",
+        after_help = "Example:\n  remuda task list --node dev1 --running"
+    )]
+    List {
+        /// Only of this node
+        #[arg(long)]
+        node: Option<NodeId>,
+        /// Only of this job class
+        #[arg(long)]
+        class: Option<ClassName>,
+        /// Only those that have not ended
+        #[arg(long)]
+        running: bool,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Show all about one task
+    #[command(after_help = "Example:\n  remuda task show nap")]
+    Show(TaskArgs),
+    /// Print the output of a task
+    #[command(after_help = "Example:\n  remuda task logs nap --follow")]
+    Logs {
+        #[command(flatten)]
+        task: TaskArgs,
+        /// Wait for more until the task has ended
+        #[arg(long, short)]
+        follow: bool,
+        /// From which byte of the record on
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        offset: u64,
+        #[command(flatten)]
+        raw: Raw,
+    },
+    /// Send a message to a running task
+    #[command(after_help = "Example:\n  remuda task send nap '{\"signal\": \"TERM\"}'")]
+    Send {
+        #[command(flatten)]
+        task: TaskArgs,
+        /// The message in the words of its class; `-` reads it from the standard input
+        #[arg(value_name = "JSON")]
+        payload: String,
+    },
+    /// Ask tasks to end, and end them by force after a while
+    #[command(after_help = "Example:\n  remuda task stop nap --grace 5s")]
+    Stop {
+        #[command(flatten)]
+        task: TaskArgs,
+        /// How long it has to end by itself
+        #[arg(long, value_name = "SPAN", default_value = "10s")]
+        grace: Span,
+    },
+    /// Forget an ended task and its output
+    #[command(visible_alias = "rm", after_help = "Example:\n  remuda task remove nap")]
+    Remove(TaskArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TaskArgs {
+    /// Id of the task
+    pub(crate) task: TaskId,
+    /// Its node; needed when several nodes have a task of this id
+    #[arg(long)]
+    pub(crate) node: Option<NodeId>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}

@@ -1,0 +1,90 @@
+//! `remuda agent`: one node in the foreground.
+
+mod parent;
+mod ready;
+
+pub(crate) use ready::Ready;
+
+use remuda::agent::{Agent, AgentConfig, AgentError};
+use remuda_model::ErrorKind;
+
+use crate::{
+    args::AgentArgs,
+    config::{self, NodeConfig},
+    dev::holders,
+    environment::Environment,
+    error::{Report, Stop},
+    logging,
+    signals::{Asked, Signals},
+};
+
+pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(), Stop> {
+    let config = config::load(args, environment)?;
+    let mut signals = Signals::listen()?;
+    let mut parent = parent::Parent::watch(args.exit_with_parent);
+    let data_dir = config.data_dir.clone();
+    let (format, config, filter) = agent_config(config)?;
+    logging::start(format, filter, environment);
+    ready::forget(&data_dir);
+    let started = tokio::select! {
+        started = Box::pin(Agent::start(config)) => started,
+        asked = signals.next() => return Err(Stop::Exit(asked.exit_code())),
+        () = parent.gone() => return Ok(()),
+    };
+    let agent = started.map_err(|error| report(&error))?;
+    ready::write(&data_dir, &agent)?;
+    tracing::info!(node = %agent.node(), links = ?agent.link_addresses(), "the node runs");
+    let orphaned = tokio::select! {
+        asked = signals.next() => {
+            tracing::info!(?asked, "shutting down; a second signal ends at once");
+            false
+        }
+        () = parent.gone() => true,
+    };
+    let asked_again = tokio::select! {
+        () = Box::pin(agent.shutdown()) => None,
+        asked = signals.next() => Some(asked),
+    };
+    ready::forget(&data_dir);
+    if orphaned {
+        // Whoever started this node wanted nothing to outlive it.
+        holders::end_all(&data_dir).await;
+    }
+    match asked_again {
+        None => Ok(()),
+        Some(asked @ (Asked::Interrupt | Asked::Terminate)) => Err(Stop::Exit(asked.exit_code())),
+    }
+}
+
+/// What the library needs, and what only this program does.
+fn agent_config(
+    config: NodeConfig,
+) -> Result<(config::LogFormat, AgentConfig, tracing_subscriber::EnvFilter), Report> {
+    let program = std::env::current_exe().map_err(|error| {
+        Report::new(ErrorKind::Internal, "cannot find this program").caused_by(&error)
+    })?;
+    let mut agent = AgentConfig::new(config.data_dir);
+    agent.node = config.node;
+    agent.roles = config.roles;
+    agent.bootstrap = config.bootstrap;
+    agent.join = config.join;
+    agent.token = config.token;
+    agent.listen = config.listen;
+    agent.advertise = config.advertise;
+    agent.labels = config.labels;
+    agent.api = config.api;
+    agent.allow_plaintext = config.allow_plaintext;
+    agent.cluster_name = config.cluster_name;
+    agent.drain_limit = config.drain_limit;
+    agent.holder_program = Some(program);
+    Ok((config.log_format, agent, config.log_filter))
+}
+
+/// Shows why a node does not start.
+pub(super) fn report(error: &AgentError) -> Report {
+    let report = Report::from_error(error.kind(), error);
+    match error.hint() {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
+}

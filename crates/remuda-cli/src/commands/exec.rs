@@ -1,0 +1,95 @@
+//! `remuda exec`: one command on one node, or on many side by side.
+
+mod many;
+mod outcome;
+mod sink;
+
+use remuda::client::{
+    Client,
+    dto::{ExecRequest, OutputLine},
+};
+use remuda_model::{Failure, NodeId, TaskEnd};
+
+use super::{connect::client, input, select};
+use crate::{
+    args::ExecArgs,
+    environment::Environment,
+    error::{Report, Stop},
+    output::{Printer, note},
+};
+
+pub(super) use sink::Sink;
+
+pub(super) async fn run(args: ExecArgs, environment: &Environment) -> Result<(), Stop> {
+    let client = client(&args.connect, environment)?;
+    let request = request(&args).await?;
+    let Some(node) = args.node.clone() else {
+        let nodes = targets(&client, &args).await?;
+        return many::run(&client, &nodes, &request, &args).await;
+    };
+    if args.detach {
+        let record = client.exec_detached(&node, &request).await?;
+        return Ok(Printer::new(args.format).value(&record, |record| record.id.to_string())?);
+    }
+    let mut sink = Sink::plain(args.format, args.raw);
+    let end = one(&client, &node, &request, &mut sink).await?;
+    match outcome::exit_code(&end)? {
+        0 => Ok(()),
+        code => {
+            if !matches!(end, TaskEnd::Exited { status: remuda_model::ExitStatus::Code(_), .. }) {
+                note(&format!("{node}: {end}"));
+            }
+            Err(Stop::Exit(code))
+        }
+    }
+}
+
+async fn request(args: &ExecArgs) -> Result<ExecRequest, Stop> {
+    let stdin = if args.stdin { Some(input::stdin().await?) } else { None };
+    let timeout_ms = args.timeout.map(|span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX));
+    Ok(ExecRequest {
+        argv: args.command.clone(),
+        env: args.env.iter().cloned().collect(),
+        clear_env: args.clear_env,
+        cwd: args.cwd.clone(),
+        user: args.user.clone(),
+        stdin,
+        timeout_ms,
+        detach: args.detach,
+        ..ExecRequest::default()
+    })
+}
+
+/// The nodes that a selector or `--all` means; those without a link are asked too, and fail.
+async fn targets(client: &Client, args: &ExecArgs) -> Result<Vec<NodeId>, Stop> {
+    let mut nodes = client.nodes().await?;
+    nodes.retain(|node| args.on.as_ref().is_none_or(|on| select::matches(on, node)));
+    if nodes.is_empty() {
+        let message = match &args.on {
+            Some(on) => format!("no node meets `{on}`"),
+            None => "the cluster has no nodes".to_owned(),
+        };
+        let report = Report::new(remuda_model::ErrorKind::NotFound, message);
+        return Err(report.hint("`remuda node list` shows the labels of all nodes").into());
+    }
+    Ok(nodes.into_iter().map(|node| node.id).collect())
+}
+
+/// Runs the command on one node to its end.
+async fn one(
+    client: &Client,
+    node: &NodeId,
+    request: &ExecRequest,
+    sink: &mut Sink,
+) -> Result<TaskEnd, Stop> {
+    let mut stream = client.exec(node, request).await?;
+    let mut ended = None;
+    while let Some(line) = stream.next().await? {
+        sink.line(&line)?;
+        if let OutputLine::End { end } = line {
+            ended = Some(end);
+        }
+    }
+    sink.finish()?;
+    ended.ok_or_else(|| Failure::failed("the output ended without saying how").into())
+}

@@ -1,0 +1,125 @@
+//! `remuda task`.
+
+use remuda::client::{
+    Client,
+    dto::{OutputLine, StartTask, TaskQuery},
+};
+use remuda_model::{TaskId, TaskRecord};
+use remuda_runtime::wall_ms;
+use serde_json::json;
+
+use super::{connect::client, exec::Sink, input, node::done};
+use crate::{
+    args::{TaskArgs, TaskCommand},
+    environment::Environment,
+    error::{PARTIAL, Stop},
+    output::{Printer, Table, ago, clock_time, fields, note},
+};
+
+pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Result<(), Stop> {
+    match command {
+        TaskCommand::Start { node, class, spec, id, format, connect } => {
+            let client = client(&connect, environment)?;
+            // An id of our own makes it safe to ask again after a lost answer.
+            let id = Some(id.unwrap_or_else(TaskId::random));
+            let task = StartTask { node, class, spec: input::json(&spec).await?, id };
+            let record = client.start_task(&task).await?;
+            Ok(Printer::new(format).value(&record, |record| record.id.to_string())?)
+        }
+        TaskCommand::List { node, class, running, format, connect } => {
+            let client = client(&connect, environment)?;
+            let query = TaskQuery { node, class, running };
+            list(&client, &query, Printer::new(format)).await
+        }
+        TaskCommand::Show(args) => {
+            let record =
+                client(&args.connect, environment)?.task(&args.task, args.node.as_ref()).await?;
+            Ok(Printer::new(args.format).value(&record, describe)?)
+        }
+        TaskCommand::Logs { task, follow, offset, raw } => {
+            let client = client(&task.connect, environment)?;
+            let sink = Sink::plain(task.format, raw);
+            logs(&client, &task, (offset, follow), sink).await
+        }
+        TaskCommand::Send { task, payload } => {
+            let payload = input::json(&payload).await?;
+            let client = client(&task.connect, environment)?;
+            let reply = client.command(&task.task, task.node.as_ref(), payload).await?;
+            Ok(Printer::new(task.format).json(&reply)?)
+        }
+        TaskCommand::Stop { task, grace } => {
+            let client = client(&task.connect, environment)?;
+            client.stop_task(&task.task, task.node.as_ref(), Some(grace.0)).await?;
+            let words = format!("asked {} to stop", task.task);
+            Ok(done(task.format, &json!({ "task": task.task, "asked": "stop" }), &words)?)
+        }
+        TaskCommand::Remove(args) => {
+            let client = client(&args.connect, environment)?;
+            client.forget_task(&args.task, args.node.as_ref()).await?;
+            let words = format!("{} is forgotten", args.task);
+            Ok(done(args.format, &json!({ "task": args.task, "removed": true }), &words)?)
+        }
+    }
+}
+
+async fn list(client: &Client, query: &TaskQuery, printer: Printer) -> Result<(), Stop> {
+    let found = client.tasks(query).await?;
+    if printer.is_json() {
+        printer.json(&found)?;
+    } else {
+        let now = wall_ms();
+        let mut table = Table::new(["TASK", "NODE", "CLASS", "STATE", "STARTED", "SUMMARY"]);
+        for task in &found.tasks {
+            table.row([
+                task.id.to_string(),
+                task.node.to_string(),
+                task.class.to_string(),
+                state(task),
+                ago(task.started_ms, now),
+                task.summary.chars().take(60).collect(),
+            ]);
+        }
+        printer.table(table)?;
+    }
+    if found.unreachable.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = found.unreachable.iter().map(ToString::to_string).collect();
+    note(&format!("some nodes could not be asked: {}", names.join(", ")));
+    Err(Stop::Exit(PARTIAL))
+}
+
+fn state(task: &TaskRecord) -> String {
+    task.end.as_ref().map_or_else(|| task.state.to_string(), ToString::to_string)
+}
+
+fn describe(task: &TaskRecord) -> String {
+    fields([
+        ("task", Some(task.id.to_string())),
+        ("node", Some(task.node.to_string())),
+        ("class", Some(task.class.to_string())),
+        ("state", Some(task.state.to_string())),
+        ("end", task.end.as_ref().map(ToString::to_string)),
+        ("summary", Some(task.summary.clone())),
+        ("started", Some(clock_time(task.started_ms))),
+        ("ended", task.ended_ms.map(clock_time)),
+        ("boot", Some(task.generation.to_string())),
+    ])
+}
+
+async fn logs(
+    client: &Client,
+    args: &TaskArgs,
+    (offset, follow): (u64, bool),
+    mut sink: Sink,
+) -> Result<(), Stop> {
+    let mut stream = client.output(&args.task, args.node.as_ref(), offset, follow).await?;
+    while let Some(line) = stream.next().await? {
+        sink.line(&line)?;
+        if let OutputLine::End { end } = &line {
+            sink.finish()?;
+            note(&format!("{} has ended: {end}", args.task));
+        }
+    }
+    Ok(sink.finish()?)
+}

@@ -1,0 +1,74 @@
+//! What no single value shows: settings that contradict each other or would be unsafe.
+
+use std::net::IpAddr;
+
+use remuda_model::{LinkUrl, Transport};
+
+use super::NodeConfig;
+
+/// The key to blame and the reason, for each rule that is broken.
+pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    let mut require = |holds: bool, key: &'static str, reason: &str| {
+        if !holds {
+            wrong.push((key, reason.to_owned()));
+        }
+    };
+    let control = config.roles.is_control();
+    require(
+        control || !config.bootstrap,
+        "bootstrap",
+        "only a control node can start a cluster; add `control`",
+    );
+    require(
+        !config.bootstrap || config.join.is_empty(),
+        "join",
+        "a node either starts a cluster or joins one; drop `bootstrap` or `join`",
+    );
+    require(
+        control || config.api.is_none(),
+        "api",
+        "only control nodes serve the API; add `control`",
+    );
+    require(
+        !config.data_dir.as_os_str().is_empty(),
+        "data_dir",
+        "no directory is given and no home is known",
+    );
+    if let Some(api) = &config.api {
+        require(
+            api.insecure || api.address.ip().is_loopback(),
+            "api",
+            "beyond this machine the API would send tokens in the clear; put a TLS proxy in front and allow it with `api_insecure`",
+        );
+    }
+    for url in config.listen.iter().chain(&config.join).chain(&config.advertise) {
+        require(
+            url.transport != Transport::Mem,
+            "listen",
+            "transport `mem` connects nodes of one process only",
+        );
+    }
+    for (key, urls) in [("listen", &config.listen), ("join", &config.join)] {
+        let open = urls.iter().find(|url| !url.transport.is_encrypted() && !is_local(url));
+        let Some(url) = open.filter(|_| !config.allow_plaintext) else { continue };
+        require(
+            false,
+            key,
+            &format!("`{url}` is not encrypted; use tls, wss or quic, or set `allow_plaintext`"),
+        );
+    }
+    for url in &config.advertise {
+        let wildcard = url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        require(
+            !wildcard && url.port != 0,
+            "advertise",
+            &format!("nobody can dial `{url}`; give an address and port that others reach"),
+        );
+    }
+    wrong
+}
+
+fn is_local(url: &LinkUrl) -> bool {
+    url.host == "localhost" || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}

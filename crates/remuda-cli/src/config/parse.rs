@@ -1,0 +1,55 @@
+//! From the text of a setting to its type.
+
+use std::{path::PathBuf, time::Duration};
+
+use remuda_model::{LinkUrl, Span};
+
+use super::LogFormat;
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err(format!("`{text}` is neither `true` nor `false`")),
+    }
+}
+
+pub(super) fn urls(text: &str) -> Result<Vec<LinkUrl>, String> {
+    LinkUrl::parse_list(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    text.parse::<Span>().map(|span| span.0).map_err(|error| error.to_string())
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(text.into()) }
+}
+
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let plain = |char: char| !char.is_control();
+    if (1..=64).contains(&text.chars().count()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 characters".to_owned())
+    }
+}
+
+pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
+    text.split(',').map(|part| name(part.trim())).collect()
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("`{text}` is neither `text` nor `json`")),
+    }
+}
+
+/// For types that parse themselves.
+pub(super) fn itself<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}

@@ -1,0 +1,51 @@
+//! The settings of a node, each in one place.
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Its key in the file.
+    pub(super) key: &'static str,
+    /// Its environment variable.
+    pub(super) variable: &'static str,
+    /// Whether its value must not be shown.
+    pub(super) secret: bool,
+}
+
+impl Setting {
+    /// Its option on the command line.
+    pub(super) fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+}
+
+const fn setting(key: &'static str, variable: &'static str) -> Setting {
+    Setting { key, variable, secret: false }
+}
+
+/// In the order in which `config show` prints them.
+pub(super) const SETTINGS: [Setting; 18] = [
+    setting("name", "REMUDA_NAME"),
+    setting("data_dir", "REMUDA_DATA_DIR"),
+    setting("control", "REMUDA_CONTROL"),
+    setting("bootstrap", "REMUDA_BOOTSTRAP"),
+    setting("join", "REMUDA_JOIN"),
+    // REMUDA_TOKEN is the API token of clients.
+    Setting { key: "token", variable: "REMUDA_JOIN_TOKEN", secret: true },
+    setting("token_file", "REMUDA_TOKEN_FILE"),
+    setting("listen", "REMUDA_LISTEN"),
+    setting("advertise", "REMUDA_ADVERTISE"),
+    setting("labels", "REMUDA_LABELS"),
+    setting("api", "REMUDA_API"),
+    setting("api_hosts", "REMUDA_API_HOSTS"),
+    setting("api_insecure", "REMUDA_API_INSECURE"),
+    setting("allow_plaintext", "REMUDA_ALLOW_PLAINTEXT"),
+    setting("cluster_name", "REMUDA_CLUSTER_NAME"),
+    setting("drain_limit", "REMUDA_DRAIN_LIMIT"),
+    setting("log_level", "REMUDA_LOG"),
+    setting("log_format", "REMUDA_LOG_FORMAT"),
+];
+
+/// The setting of a key.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}

@@ -1,0 +1,23 @@
+//! Log lines of the agent, on standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::{config::LogFormat, environment::Environment};
+
+/// Starts logging. Colours appear on a terminal only, unless `NO_COLOR` forbids them.
+pub(crate) fn start(format: LogFormat, filter: EnvFilter, environment: &Environment) {
+    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    // The only failure is a second call, which leaves the first in force.
+    let _already_started = match format {
+        LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(true).try_init().is_err()
+        }
+        LogFormat::Text => {
+            let terminal = std::io::stderr().is_terminal();
+            let colours = terminal && environment.get("NO_COLOR").is_none();
+            builder.with_ansi(colours).with_target(true).compact().try_init().is_err()
+        }
+    };
+}

@@ -1,0 +1,92 @@
+//! The one place that writes to standard output.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use super::{Table, escape::escape_line};
+use crate::{args::Format, error::PrintError};
+
+/// Prints data in the form that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    json: bool,
+}
+
+/// Which of the two outputs of a remote command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Data.
+    Stdout,
+    /// All else.
+    Stderr,
+}
+
+impl Printer {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { json: format.json }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// One value as JSON for machines, or in words for people.
+    pub(crate) fn value<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        words: impl FnOnce(&T) -> String,
+    ) -> Result<(), PrintError> {
+        if self.json { self.json(value) } else { self.text(&words(value)) }
+    }
+
+    /// A value as indented JSON.
+    pub(crate) fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
+        self.text(&serde_json::to_string_pretty(value).map_err(std::io::Error::from)?)
+    }
+
+    /// A value as one line of JSON, for streams.
+    pub(crate) fn json_line<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
+        self.text(&serde_json::to_string(value).map_err(std::io::Error::from)?)
+    }
+
+    /// Text that is already harmless, and a line feed unless it ends with one.
+    pub(crate) fn text(self, text: &str) -> Result<(), PrintError> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.is_empty() && !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        Ok(stdout.flush()?)
+    }
+
+    /// One line of text that came from elsewhere.
+    pub(crate) fn line(self, text: &str) -> Result<(), PrintError> {
+        self.text(&escape_line(text))
+    }
+
+    pub(crate) fn table(self, table: Table) -> Result<(), PrintError> {
+        self.text(&table.render())
+    }
+}
+
+impl Stream {
+    /// Writes bytes as they are.
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<(), PrintError> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = std::io::stdout().lock();
+                stdout.write_all(bytes)?;
+                Ok(stdout.flush()?)
+            }
+            Self::Stderr => Ok(std::io::stderr().lock().write_all(bytes)?),
+        }
+    }
+
+    pub(crate) fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => std::io::stdout().is_terminal(),
+            Self::Stderr => std::io::stderr().is_terminal(),
+        }
+    }
+}
