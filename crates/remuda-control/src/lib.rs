@@ -1,1 +1,50 @@
 //! The control side of a node: replica, node proxies, ownership, use cases.
+//!
+//! [`Control`] answers every use case from any control node: reads from its copy of the replicated
+//! state, work by way of the control node that owns the worker.
+//!
+//! | module | does |
+//! |---|---|
+//! | `peers` | links to the other control nodes |
+//! | `raft` | the replica's messages over those links |
+//! | `proposals` | changes and reads by way of the leader |
+//! | `membership` | who replicates, who votes, who owns workers; on the leader |
+//! | `announce`, `session`, `proxies` | workers: where they belong, what they say |
+//! | `ownership` | what moves when the control nodes change |
+//! | `relay` | streams for workers and owners that cannot reach each other |
+//! | `work`, `output`, `tasks`, `nodes`, `events`, `cluster`, `tokens` | the use cases |
+
+mod admission;
+mod announce;
+mod authority;
+mod cluster;
+mod control;
+mod dialback;
+mod events;
+mod handlers;
+mod membership;
+mod nodes;
+mod output;
+mod ownership;
+mod peers;
+mod proposals;
+mod proxies;
+mod raft;
+mod relay;
+mod session;
+mod tasks;
+mod tokens;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use authority::AuthorityFileError;
+pub use cluster::ClusterView;
+pub use control::{Control, ControlConfig, OpenError};
+pub use events::EventStream;
+pub use nodes::Consistency;
+pub use output::OutputStream;
+pub use remuda_state::{Scope, TokenRecord};
+pub use tasks::{TaskFilter, Tasks};
+pub use tokens::{ApiToken, ParseApiTokenError, Principal};

@@ -1,0 +1,142 @@
+//! Where an announcing worker belongs: a decision on what this node knows at the moment.
+
+use remuda_model::{Epoch, ErrorKind, Failure, Generation, LinkUrl, NodeId};
+use remuda_wire::message::announce::{Announce, Answer, Placement};
+
+/// What this control node knows when a worker announces itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Situation<'a> {
+    /// This control node.
+    pub me: &'a NodeId,
+    /// The name that the link's peer has proved.
+    pub peer: &'a NodeId,
+    /// The ownership counter.
+    pub epoch: Epoch,
+    /// The owner of the worker; `None` when no control node is active.
+    pub owner: Option<NodeId>,
+    /// Where the owner can be dialled.
+    pub addresses: Vec<LinkUrl>,
+    /// Whether this node has a link to the owner, so that it could relay.
+    pub linked: bool,
+    /// The boot whose session is alive here on another link.
+    pub live: Option<Generation>,
+}
+
+/// Answers an announcement.
+pub(crate) fn place(announce: &Announce, now: Situation<'_>) -> Answer {
+    if announce.node != *now.peer {
+        let message = format!("node `{}` announced itself as `{}`", now.peer, announce.node);
+        return Err(Failure::new(ErrorKind::Forbidden, message).code("node_id_mismatch"));
+    }
+    let epoch = now.epoch;
+    let Some(owner) = now.owner else {
+        return Err(Failure::new(ErrorKind::Unavailable, "no control node is active yet")
+            .code("no_owner")
+            .hint("the cluster is starting, or was never initialised; the node tries again"));
+    };
+    if owner == *now.me {
+        return match now.live {
+            Some(live) if live != announce.generation => Err(in_use(&announce.node)),
+            _ => Ok(Placement::Owned { epoch }),
+        };
+    }
+    let cannot_dial = now.addresses.is_empty() || announce.unreachable.contains(&owner);
+    if !cannot_dial {
+        return Ok(Placement::Redirect { epoch, owner, addresses: now.addresses });
+    }
+    if now.linked {
+        return Ok(Placement::Relay { epoch, owner });
+    }
+    let message = format!("neither the node nor this control node can reach its owner `{owner}`");
+    Err(Failure::new(ErrorKind::Unavailable, message).code("owner_unreachable").hint(
+        "check that the owner runs and that its addresses can be dialled; the node tries again",
+    ))
+}
+
+/// The refusal of a second process under a name that is in use.
+pub(crate) fn in_use(node: &NodeId) -> Failure {
+    Failure::new(ErrorKind::Conflict, format!("another process is connected as node `{node}`"))
+        .code("node_id_in_use")
+        .hint("give each node a name and a data directory of its own")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use remuda_model::{Labels, Roles, Transport};
+
+    use super::*;
+
+    fn id(text: &str) -> NodeId {
+        text.parse().unwrap()
+    }
+
+    fn url() -> LinkUrl {
+        LinkUrl { host: "x".into(), port: 7, transport: Transport::Mem, path: None }
+    }
+
+    fn announce(unreachable: &[&str]) -> Announce {
+        Announce {
+            node: id("w1"),
+            generation: Generation(3),
+            roles: Roles::WORKER,
+            version: "1".into(),
+            addresses: Vec::new(),
+            labels: Labels::default(),
+            attributes: BTreeMap::new(),
+            epoch: Epoch(0),
+            unreachable: unreachable.iter().map(|text| id(text)).collect(),
+        }
+    }
+
+    fn situation<'a>(me: &'a NodeId, peer: &'a NodeId, owner: Option<&str>) -> Situation<'a> {
+        Situation {
+            me,
+            peer,
+            epoch: Epoch(9),
+            owner: owner.map(id),
+            addresses: vec![url()],
+            linked: true,
+            live: None,
+        }
+    }
+
+    #[test]
+    fn each_situation_has_its_answer() {
+        let (me, peer) = (id("c1"), id("w1"));
+        let epoch = Epoch(9);
+        let now = |owner| situation(&me, &peer, owner);
+        assert_eq!(place(&announce(&[]), now(Some("c1"))), Ok(Placement::Owned { epoch }));
+        let redirect = Placement::Redirect { epoch, owner: id("c2"), addresses: vec![url()] };
+        assert_eq!(place(&announce(&[]), now(Some("c2"))), Ok(redirect.clone()));
+        let relay = Placement::Relay { epoch, owner: id("c2") };
+        assert_eq!(place(&announce(&["c2"]), now(Some("c2"))), Ok(relay.clone()));
+        assert_eq!(place(&announce(&["c3"]), now(Some("c2"))), Ok(redirect));
+        let hidden = Situation { addresses: Vec::new(), ..now(Some("c2")) };
+        assert_eq!(place(&announce(&[]), hidden), Ok(relay));
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let (me, peer, other) = (id("c1"), id("w1"), id("w2"));
+        let code = |answer: Answer| answer.expect_err("refused").code;
+        assert_eq!(code(place(&announce(&[]), situation(&me, &peer, None))), "no_owner");
+        let foreign = situation(&me, &other, Some("c1"));
+        assert_eq!(code(place(&announce(&[]), foreign)), "node_id_mismatch");
+        let cut = Situation { linked: false, ..situation(&me, &peer, Some("c2")) };
+        assert_eq!(code(place(&announce(&["c2"]), cut)), "owner_unreachable");
+    }
+
+    #[test]
+    fn a_live_session_yields_only_to_its_own_process() {
+        let (me, peer) = (id("c1"), id("w1"));
+        let with =
+            |live| Situation { live: Some(Generation(live)), ..situation(&me, &peer, Some("c1")) };
+        assert!(place(&announce(&[]), with(3)).is_ok());
+        for other in [2, 4] {
+            let refused = place(&announce(&[]), with(other)).expect_err("in use");
+            assert_eq!(refused.code, "node_id_in_use");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The control side of one node: its parts and its start.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::Duration,
+};
+
+use remuda_link::{Authority, Endpoint, Link, Router};
+use remuda_model::{
+    ClassName, ClusterId, ErrorKind, Failure, Generation, LinkUrl, NodeId, Role, VERSION,
+};
+use remuda_plugin::Class;
+use remuda_runtime::{CancellationToken, Supervisor, wall_ms};
+use remuda_state::{Change, ClusterRecord, Command, TokenRecord};
+use remuda_store::{Replica, ReplicaConfig, Timing};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    authority::{self, AuthorityFileError},
+    events::Bus,
+    membership::{self, Request, new_record},
+    ownership::History,
+    peers::Peers,
+    proxies::Proxies,
+    raft::LinkTransport,
+    relay::Relayed,
+};
+
+/// How a control node runs.
+pub struct ControlConfig {
+    /// The node.
+    pub node: NodeId,
+    /// Its data directory; the replica takes `replica/` in it.
+    pub data_dir: PathBuf,
+    /// Where other nodes dial this one.
+    pub addresses: Vec<LinkUrl>,
+    /// The cluster's authority, made for a new cluster or received when joining. It is saved, so a
+    /// later start needs none.
+    pub authority: Option<Authority>,
+    /// The job classes whose events are to be seen here.
+    pub classes: Vec<Arc<dyn Class>>,
+    /// Periods of the replication.
+    pub timing: Timing,
+}
+
+/// A control node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The replica cannot start.
+    #[error("cannot open the replica")]
+    Replica(#[from] remuda_store::OpenError),
+    /// The authority cannot be read or saved.
+    #[error("cannot keep the cluster's authority")]
+    Authority(#[from] AuthorityFileError),
+}
+
+/// The control side of a node. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all parts of a control node use.
+pub(crate) struct Shared {
+    pub me: NodeId,
+    addresses: RwLock<Vec<LinkUrl>>,
+    pub classes: Arc<BTreeMap<ClassName, Arc<dyn Class>>>,
+    pub replica: Replica,
+    pub peers: Arc<Peers>,
+    pub proxies: Proxies,
+    pub relayed: Relayed,
+    pub history: History,
+    pub bus: Arc<Bus>,
+    pub supervisor: Supervisor,
+    /// Cancelled when this node leaves the cluster in good order.
+    pub leaving: CancellationToken,
+    /// Requests to the membership loop.
+    pub membership: mpsc::Sender<Request>,
+    membership_requests: Mutex<Option<mpsc::Receiver<Request>>>,
+    authority: Option<Authority>,
+    dialling: OnceLock<(Endpoint, Router)>,
+}
+
+impl Shared {
+    /// Where other nodes dial this one.
+    pub(crate) fn addresses(&self) -> Vec<LinkUrl> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The cluster's authority.
+    pub(crate) fn authority(&self) -> Result<Authority, Failure> {
+        self.authority.clone().ok_or_else(|| {
+            Failure::new(ErrorKind::Unavailable, "this control node has no authority")
+                .code("no_authority")
+                .hint("ask another control node, or let this one join again")
+        })
+    }
+
+    /// What to dial with, and what answers on the links that were dialled.
+    pub(crate) fn dialling(&self) -> Result<(&Endpoint, &Router), Failure> {
+        let (endpoint, router) = self.dialling.get().ok_or_else(|| {
+            Failure::new(ErrorKind::Unavailable, "this control node has not started yet")
+        })?;
+        Ok((endpoint, router))
+    }
+
+    /// The boot of this node, once its endpoint is known.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.dialling.get().map(|(endpoint, _)| endpoint.identity().generation)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("node", &self.shared.me).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ControlConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ControlConfig")
+            .field("node", &self.node)
+            .field("data_dir", &self.data_dir)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Opens the replica and the authority from disk. Nothing runs before [`start`](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open(config: ControlConfig, supervisor: Supervisor) -> Result<Self, OpenError> {
+        let ControlConfig { node, data_dir, addresses, authority, classes, timing } = config;
+        let authority = match authority {
+            Some(authority) => {
+                authority::save(&data_dir, &authority)?;
+                Some(authority)
+            }
+            None => authority::load(&data_dir)?,
+        };
+        let peers = Arc::new(Peers::new(node.clone(), supervisor.clone()));
+        let replica = ReplicaConfig {
+            dir: data_dir.join("replica"),
+            node: node.clone(),
+            addresses: addresses.clone(),
+            timing,
+        };
+        let transport = Arc::new(LinkTransport { peers: Arc::clone(&peers) });
+        let replica = Replica::open(replica, transport).await?;
+        let (membership, requests) = mpsc::channel(membership::WAITING);
+        let classes = classes.into_iter().map(|class| (class.name(), class)).collect();
+        let shared = Shared {
+            me: node,
+            addresses: RwLock::new(addresses),
+            classes: Arc::new(classes),
+            replica,
+            peers,
+            proxies: Proxies::default(),
+            relayed: Relayed::default(),
+            history: History::default(),
+            bus: Arc::new(Bus::new()),
+            supervisor,
+            leaving: CancellationToken::new(),
+            membership,
+            membership_requests: Mutex::new(Some(requests)),
+            authority,
+            dialling: OnceLock::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says where other nodes dial this one, once it is known. To be called before the node founds
+    /// or joins a cluster; what changes later is announced by its worker part.
+    pub fn set_addresses(&self, addresses: Vec<LinkUrl>) {
+        *self.shared.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// Starts what runs all the time: links to other control nodes, the membership, the ownership.
+    /// A second call does nothing.
+    pub fn start(&self, endpoint: Endpoint) {
+        let mut router = Router::new();
+        self.register(&mut router);
+        if self.shared.dialling.set((endpoint.clone(), router.clone())).is_err() {
+            return;
+        }
+        let requests = {
+            let mut waiting =
+                self.shared.membership_requests.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.take()
+        };
+        let spawn = &self.shared.supervisor;
+        if let Some(requests) = requests {
+            spawn.spawn("membership", self.clone().keep_membership(requests));
+        }
+        spawn.spawn("ownership", self.clone().keep_ownership());
+        spawn
+            .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));
+        spawn.spawn("worker dialler", self.clone().dial_workers(endpoint, router));
+        if self.shared.replica.is_initialized() {
+            spawn.spawn("enlist", self.clone().keep_enlisted());
+        }
+        let (stop, control) = (spawn.token(), self.clone());
+        spawn.spawn("replica", async move {
+            stop.cancelled().await;
+            control.shared.replica.shutdown().await;
+        });
+    }
+
+    /// Founds a cluster with this node as its one control node, and these tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`Conflict`](ErrorKind::Conflict) when the node belongs to a cluster already.
+    pub async fn bootstrap(
+        &self,
+        cluster: ClusterId,
+        name: &str,
+        tokens: Vec<TokenRecord>,
+    ) -> Result<(), Failure> {
+        let record = ClusterRecord { id: cluster, name: name.to_owned(), created_ms: wall_ms() };
+        let mut me = new_record(self.shared.me.clone(), self.shared.addresses());
+        me.active = true;
+        VERSION.clone_into(&mut me.version);
+        // The identity comes last: until then a crash leaves a cluster that can be founded again.
+        let tokens = tokens.into_iter().map(Change::CreateToken);
+        let changes = [Change::PutNode(me)].into_iter().chain(tokens).chain([Change::Init(record)]);
+        let first = changes.map(Command::once).collect();
+        self.shared.replica.bootstrap(first).await?;
+        self.shared.supervisor.spawn("enlist", self.clone().keep_enlisted());
+        Ok(())
+    }
+
+    /// Whether this node belongs to a cluster: it was founded here, or its state has arrived.
+    pub fn is_member(&self) -> bool {
+        self.shared.replica.state().cluster().is_some()
+    }
+
+    /// Adds this node to the control nodes of the cluster that is found at these addresses. It is
+    /// tried in the background until it succeeds, once the node has [started](Self::start).
+    pub fn enlist(&self, controls: watch::Receiver<Vec<LinkUrl>>) {
+        self.shared.supervisor.spawn("first links", self.clone().find_controls(controls));
+        if !self.shared.replica.is_initialized() {
+            self.shared.supervisor.spawn("enlist", self.clone().keep_enlisted());
+        }
+    }
+
+    /// Dials the given addresses until the state tells who the control nodes are.
+    async fn find_controls(self, mut controls: watch::Receiver<Vec<LinkUrl>>) {
+        let stop = self.shared.supervisor.token();
+        let cap = Duration::from_secs(5);
+        let mut backoff = remuda_runtime::Backoff::new(Duration::from_millis(200), cap, seed());
+        while !self.is_member() {
+            let urls = controls.borrow_and_update().clone();
+            if let Ok((endpoint, router)) = self.shared.dialling() {
+                // Each of them: the leader may be able to reach this node over its own link only.
+                for url in &urls {
+                    if stop.is_cancelled() || self.is_member() {
+                        return;
+                    }
+                    self.dial_control(endpoint, router, None, std::slice::from_ref(url)).await;
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Ok(()) = controls.changed() => (),
+                () = tokio::time::sleep(backoff.next_delay().max(Duration::from_millis(200))) => (),
+            }
+        }
+    }
+
+    /// Takes note of a link with another node that somebody else dialled or accepted. The caller
+    /// goes on serving it.
+    pub fn offer(&self, link: Link) {
+        let peer = link.peer();
+        if peer.role != Role::Control || peer.node == self.shared.me {
+            // Workers speak first.
+            return;
+        }
+        if self.shared.peers.link_to(&peer.node).is_some() {
+            return;
+        }
+        let control = self.clone();
+        self.shared.supervisor.spawn("control greeting", async move {
+            // The worker part of the peer may have dialled, which answers no control protocol.
+            if control.greeted(&link).await {
+                control.shared.peers.note(&link);
+            }
+        });
+    }
+}
+
+/// A seed that differs between pairs of nodes.
+pub(crate) fn link_seed(a: &NodeId, b: &NodeId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (a, b).hash(&mut hasher);
+    hasher.finish() ^ seed()
+}
+
+/// A seed for delays, which need not be repeatable here.
+pub(crate) fn seed() -> u64 {
+    fastrand::u64(..)
+}

@@ -1,0 +1,268 @@
+//! Events: what this node's workers report, and streams of it over the whole cluster.
+
+mod ring;
+mod sequence;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use remuda_link::{Link, Priority, Stream};
+use remuda_model::{Event, Failure, NodeId, Role};
+use remuda_runtime::CancellationToken;
+use remuda_wire::message::{EVENTS, control::Subscribe};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::DropGuard;
+
+pub(crate) use self::sequence::said_by_owner;
+use self::{
+    ring::{KEPT, Ring},
+    sequence::Sequence,
+};
+use crate::Control;
+
+/// How many events are taken from the ring at a time.
+const BATCH: usize = 256;
+/// How many events wait for a subscriber; then it falls behind, and may see gaps.
+const WAITING: usize = 256;
+/// The longest event on a link.
+const MAX_EVENT: usize = 16 << 20;
+/// How often it is looked whether a control node's events are missing.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a new subscription waits until the other control nodes were asked.
+const ASKED: Duration = Duration::from_secs(1);
+/// How long the first message of an event stream may take.
+const RECEIVE: Duration = Duration::from_secs(10);
+
+/// The events of this node's workers.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    ring: Mutex<Ring>,
+    end: watch::Sender<u64>,
+}
+
+impl Bus {
+    pub(crate) fn new() -> Self {
+        Self { ring: Mutex::new(Ring::new(KEPT)), end: watch::Sender::new(0) }
+    }
+
+    /// Shows events to all readers.
+    pub(crate) fn publish(&self, events: impl IntoIterator<Item = Event>) {
+        let end = {
+            let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+            events.into_iter().for_each(|event| ring.push(Arc::new(event)));
+            ring.end()
+        };
+        self.end.send_replace(end);
+    }
+
+    fn reader(self: &Arc<Self>, from_oldest: bool) -> Reader {
+        let end = self.ring.lock().unwrap_or_else(PoisonError::into_inner).end();
+        let next = if from_oldest { 0 } else { end };
+        Reader { bus: Arc::clone(self), end: self.end.subscribe(), next }
+    }
+}
+
+/// One reader's place in the ring.
+struct Reader {
+    bus: Arc<Bus>,
+    end: watch::Receiver<u64>,
+    next: u64,
+}
+
+impl Reader {
+    /// The next events; waits for one. Cancel safe: the place changes only with the return.
+    async fn next(&mut self) -> Vec<Arc<Event>> {
+        let next = self.next;
+        // The bus lives as long as this reader.
+        drop(self.end.wait_for(|end| *end > next).await);
+        let ring = self.bus.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = ring.read(self.next, BATCH);
+        self.next = batch.next;
+        batch.events
+    }
+}
+
+/// Events as they happen, until it is dropped.
+#[derive(Debug)]
+pub struct EventStream {
+    events: mpsc::Receiver<Event>,
+    _stop: DropGuard,
+}
+
+impl EventStream {
+    /// The next event, or `None` when the node shuts down.
+    ///
+    /// Events of one node come in order and once. What could not be kept for a slow reader shows
+    /// as [`Gap`](remuda_model::EventBody::Gap).
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Control {
+    /// Events of the nodes that this control node owns, or of all nodes, from now on; with `node`
+    /// and `after`, kept ones first.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](remuda_model::ErrorKind::Invalid) for `after` without `node`.
+    pub async fn events(&self, subscribe: Subscribe) -> Result<EventStream, Failure> {
+        if subscribe.after.is_some() && subscribe.node.is_none() {
+            return Err(Failure::invalid("a number to go on from needs the node that counts")
+                .hint("numbers belong to one node; name it as well"));
+        }
+        let stop = self.shared.supervisor.token().child_token();
+        let (out, events) = mpsc::channel(WAITING);
+        let (asked, was_asked) = oneshot::channel();
+        let reader = self.shared.bus.reader(subscribe.after.is_some());
+        let subscription =
+            Subscription { control: self.clone(), subscribe, reader, out, stop: stop.clone() };
+        self.shared.supervisor.spawn("event subscription", subscription.run(asked));
+        drop(tokio::time::timeout(ASKED, was_asked).await);
+        Ok(EventStream { events, _stop: stop.drop_guard() })
+    }
+
+    /// Sends events to another control node or to a client.
+    pub(crate) async fn serve_events(&self, link: Link, mut stream: Stream) {
+        let received = tokio::time::timeout(RECEIVE, stream.recv::<Subscribe>(64 * 1024)).await;
+        let Ok(Ok(Some(mut subscribe))) = received else { return };
+        if link.peer().role == Role::Control {
+            self.shared.peers.note(&link);
+            // Each control node tells of its own workers only, or events would go round.
+            subscribe.whole_cluster = false;
+        } else if let Err(failure) = self.client_may(link.peer(), remuda_state::Scope::Read) {
+            stream.reset(remuda_link::code::FORBIDDEN, &failure.message);
+            return;
+        }
+        let Ok(mut events) = self.events(subscribe).await else { return };
+        let (mut send, mut recv) = stream.split();
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                // Nothing more is expected; an end or an error means that nobody reads.
+                said = recv.read_chunk() => match said {
+                    Ok(Some(_)) => continue,
+                    Ok(None) | Err(_) => return,
+                },
+            };
+            let Some(event) = event else { return };
+            if send.send(&event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Subscription {
+    control: Control,
+    subscribe: Subscribe,
+    reader: Reader,
+    out: mpsc::Sender<Event>,
+    stop: CancellationToken,
+}
+
+impl Subscription {
+    async fn run(mut self, asked: oneshot::Sender<()>) {
+        let mut sequence = Sequence::new(self.subscribe.clone());
+        let (others, mut from_others) = mpsc::channel(WAITING);
+        let mut peers_changed = self.control.shared.peers.watch();
+        let mut followed: BTreeSet<NodeId> = BTreeSet::new();
+        let mut followers: JoinSet<NodeId> = JoinSet::new();
+        let (asking, mut all_asked) = mpsc::channel::<()>(1);
+        let mut asking = Some(asking);
+        let mut asked = Some(asked);
+        loop {
+            if self.subscribe.whole_cluster {
+                for node in self.control.shared.peers.linked() {
+                    if node != self.control.shared.me && followed.insert(node.clone()) {
+                        let follow = follow(
+                            self.control.clone(),
+                            node,
+                            self.subscribe.clone(),
+                            others.clone(),
+                            asking.clone(),
+                        );
+                        followers.spawn(follow);
+                    }
+                }
+            }
+            asking = None;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = self.out.closed() => return,
+                _ = all_asked.recv(), if asked.is_some() => {
+                    if let Some(asked) = asked.take() {
+                        // Whoever asked may have stopped waiting.
+                        let _ = asked.send(());
+                    }
+                }
+                batch = self.reader.next() => {
+                    for event in batch {
+                        if !self.show(&mut sequence, &event).await {
+                            return;
+                        }
+                    }
+                }
+                Some(event) = from_others.recv() => {
+                    if !self.show(&mut sequence, &event).await {
+                        return;
+                    }
+                }
+                Some(ended) = followers.join_next() => {
+                    // It is followed again with the next look, when there is a link.
+                    if let Ok(node) = ended {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        followed.remove(&node);
+                    }
+                }
+                _ = peers_changed.changed() => (),
+                () = tokio::time::sleep(LOOK) => (),
+            }
+        }
+    }
+
+    async fn show(&self, sequence: &mut Sequence, event: &Event) -> bool {
+        for event in sequence.accept(event) {
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                sent = self.out.send(event) => if sent.is_err() { return false },
+            }
+        }
+        true
+    }
+}
+
+/// Passes on the events of another control node until its link or the stream ends.
+async fn follow(
+    control: Control,
+    node: NodeId,
+    subscribe: Subscribe,
+    out: mpsc::Sender<Event>,
+    asking: Option<mpsc::Sender<()>>,
+) -> NodeId {
+    let Some(link) = control.shared.peers.link_to(&node) else { return node };
+    // Classes and tasks are sorted out here, because a hole shows only among all events of a node.
+    let subscribe = Subscribe { class: None, task: None, whole_cluster: false, ..subscribe };
+    let Ok(mut stream) = link.open(EVENTS, Priority::Events).await else { return node };
+    if stream.send(&subscribe).await.is_err() {
+        return node;
+    }
+    drop(asking);
+    while let Ok(Some(event)) = stream.recv::<Event>(MAX_EVENT).await {
+        if out.send(event).await.is_err() {
+            break;
+        }
+    }
+    node
+}

@@ -1,0 +1,193 @@
+//! One subscriber's view of many event streams: filtered, each event once, holes named.
+
+use std::collections::BTreeMap;
+
+use remuda_model::{Event, EventBody, NodeId, NodeStatus};
+use remuda_wire::message::control::Subscribe;
+
+/// Puts the events of all nodes, which may come twice or with holes, in the form that a subscriber
+/// was promised.
+///
+/// It must see the events of a node before any filter by class or task, because a hole is a jump
+/// of the node's own numbers.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    filter: Subscribe,
+    last: BTreeMap<NodeId, Last>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    seq: u64,
+    time_ms: u64,
+}
+
+impl Sequence {
+    pub(crate) fn new(filter: Subscribe) -> Self {
+        let mut last = BTreeMap::new();
+        if let (Some(node), Some(seq)) = (&filter.node, filter.after) {
+            // The clock is unknown; the highest one makes a fresh numbering wait for `after`.
+            last.insert(node.clone(), Last { seq, time_ms: u64::MAX });
+        }
+        Self { filter, last }
+    }
+
+    /// What the subscriber sees of one more event, in order: nothing, the event, or a gap and the
+    /// event.
+    pub(crate) fn accept(&mut self, event: &Event) -> Vec<Event> {
+        if self.filter.node.as_ref().is_some_and(|node| *node != event.node) {
+            return Vec::new();
+        }
+        let mut seen = Vec::new();
+        let Some(last) = self.last.get(&event.node).copied() else {
+            self.remember(event, event.seq);
+            self.show(event, &mut seen);
+            return seen;
+        };
+        if event.seq == last.seq && is_status(event) {
+            // Said by the owner about the node, under the number of the node's last event.
+            self.show(event, &mut seen);
+            return seen;
+        }
+        if let EventBody::Gap { from, to } = event.body {
+            if to > last.seq {
+                let body = EventBody::Gap { from: from.max(last.seq + 1), to };
+                seen.push(Event { body, ..event.clone() });
+                self.remember(event, to.max(event.seq));
+            }
+            return seen;
+        }
+        // A node that has lost its data directory counts from the start.
+        let afresh = event.seq <= 1 && event.time_ms > last.time_ms;
+        if event.seq <= last.seq && !afresh {
+            return seen;
+        }
+        if event.seq > last.seq + 1 {
+            let (from, to) = (last.seq + 1, event.seq - 1);
+            let body = EventBody::Gap { from, to };
+            seen.push(Event { seq: to, body, ..event.clone() });
+        }
+        self.remember(event, event.seq);
+        self.show(event, &mut seen);
+        seen
+    }
+
+    fn remember(&mut self, event: &Event, seq: u64) {
+        self.last.insert(event.node.clone(), Last { seq, time_ms: event.time_ms });
+    }
+
+    fn show(&self, event: &Event, seen: &mut Vec<Event>) {
+        let body = &event.body;
+        let class = self.filter.class.as_ref();
+        let task = self.filter.task.as_ref();
+        let is_gap = matches!(body, EventBody::Gap { .. });
+        let wanted = class.is_none_or(|class| body.class() == Some(class))
+            && task.is_none_or(|task| body.task() == Some(task));
+        if wanted || is_gap {
+            seen.push(event.clone());
+        }
+    }
+}
+
+fn is_status(event: &Event) -> bool {
+    matches!(event.body, EventBody::NodeStatus { .. })
+}
+
+/// The event by which an owner says that a node came or went, numbered like the node's last event.
+pub(crate) fn said_by_owner(
+    node: &NodeId,
+    seq: u64,
+    generation: remuda_model::Generation,
+    time_ms: u64,
+    status: NodeStatus,
+) -> Event {
+    let body = EventBody::NodeStatus { status };
+    Event { node: node.clone(), seq, generation, time_ms, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use remuda_model::{ClassName, Generation};
+
+    use super::*;
+
+    fn event(node: &str, seq: u64, class: &str) -> Event {
+        let class: ClassName = class.parse().unwrap();
+        let body = EventBody::Class { class, task: None, payload: "1".into() };
+        Event {
+            node: node.parse().unwrap(),
+            seq,
+            generation: Generation(1),
+            time_ms: seq * 10,
+            body,
+        }
+    }
+
+    /// The numbers that a subscriber sees; a gap as (from, to).
+    fn shown(sequence: &mut Sequence, events: &[Event]) -> Vec<(u64, u64)> {
+        let seen = events.iter().flat_map(|event| sequence.accept(event));
+        seen.map(|event| match event.body {
+            EventBody::Gap { from, to } => (from, to),
+            _ => (event.seq, event.seq),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn an_event_that_comes_twice_is_shown_once() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let events = [4, 5, 4, 5, 6].map(|seq| event("w1", seq, "a"));
+        assert_eq!(shown(&mut sequence, &events), [(4, 4), (5, 5), (6, 6)]);
+    }
+
+    #[test]
+    fn nodes_are_counted_apart() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let events = [event("w1", 4, "a"), event("w2", 1, "a"), event("w1", 5, "a")];
+        assert_eq!(shown(&mut sequence, &events), [(4, 4), (1, 1), (5, 5)]);
+    }
+
+    #[test]
+    fn a_hole_is_named() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let events = [event("w1", 4, "a"), event("w1", 9, "a")];
+        assert_eq!(shown(&mut sequence, &events), [(4, 4), (5, 8), (9, 9)]);
+        let gap = EventBody::Gap { from: 8, to: 12 };
+        let gap = Event { body: gap, seq: 12, ..event("w1", 0, "a") };
+        assert_eq!(shown(&mut sequence, &[gap.clone(), gap]), [(10, 12)]);
+        assert_eq!(shown(&mut sequence, &[event("w1", 13, "a")]), [(13, 13)]);
+    }
+
+    #[test]
+    fn filters_hide_events_without_making_holes() {
+        let filter = Subscribe { class: Some("a".parse().unwrap()), ..Subscribe::default() };
+        let mut sequence = Sequence::new(filter);
+        let events = [event("w1", 1, "a"), event("w1", 2, "b"), event("w1", 3, "a")];
+        assert_eq!(shown(&mut sequence, &events), [(1, 1), (3, 3)]);
+    }
+
+    #[test]
+    fn going_on_after_a_number_shows_what_was_lost() {
+        let node = Some("w1".parse().unwrap());
+        let filter = Subscribe { node, after: Some(3), ..Subscribe::default() };
+        let mut sequence = Sequence::new(filter);
+        let events = [event("w1", 2, "a"), event("w2", 9, "a"), event("w1", 6, "a")];
+        assert_eq!(shown(&mut sequence, &events), [(4, 5), (6, 6)]);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_data_is_followed_again() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let afresh = Event { time_ms: 1_000, ..event("w1", 1, "a") };
+        assert_eq!(shown(&mut sequence, &[event("w1", 9, "a"), afresh]), [(9, 9), (1, 1)]);
+    }
+
+    #[test]
+    fn what_the_owner_says_needs_no_number_of_its_own() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let node = "w1".parse().unwrap();
+        let lost = said_by_owner(&node, 4, Generation(1), 50, NodeStatus::NotConnected);
+        let events = [event("w1", 4, "a"), lost, event("w1", 5, "a")];
+        assert_eq!(shown(&mut sequence, &events), [(4, 4), (4, 4), (5, 5)]);
+    }
+}

@@ -1,0 +1,184 @@
+//! The protocols that a control node answers, and who may speak them.
+
+use std::time::Duration;
+
+use remuda_link::{Link, MAX_REPLY, Method, Router, Stream, answer_join, code};
+use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, Role};
+use remuda_state::Scope;
+use remuda_wire::message::{
+    ANNOUNCE, CLIENT, CONTROL, EVENTS, JOIN, RAFT, RELAY, RELAY_UP, SESSION, client, control, join,
+};
+
+use crate::{Consistency, Control, announce::in_use, membership::Asked};
+
+/// How long the rest of a call may take to arrive.
+const RECEIVE: Duration = Duration::from_secs(30);
+/// The longest call of first contact.
+const MAX_JOIN: usize = 16 * 1024;
+/// How long a leader may take over a change for another control node.
+const PROPOSAL: Duration = Duration::from_secs(10);
+/// The longest deadline that is accepted from afar.
+const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+const CONTROLS: &[Role] = &[Role::Control];
+const NODES: &[Role] = &[Role::Control, Role::Worker];
+const READERS: &[Role] = &[Role::Control, Role::Client];
+const CLIENTS: &[Role] = &[Role::Client];
+
+impl Control {
+    /// Adds the protocols of a control node to a router.
+    ///
+    /// # Panics
+    ///
+    /// When the router has one of them already.
+    pub fn register(&self, router: &mut Router) {
+        macro_rules! route {
+            ($protocol:expr, $roles:expr, $handler:ident) => {
+                let control = self.clone();
+                router.route($protocol, $roles, move |link, stream| {
+                    let control = control.clone();
+                    async move { control.$handler(link, stream).await }
+                });
+            };
+        }
+        route!(ANNOUNCE, NODES, serve_announce);
+        route!(SESSION, NODES, serve_session);
+        route!(CONTROL, CONTROLS, serve_control);
+        route!(RAFT, CONTROLS, serve_raft);
+        route!(RELAY, CONTROLS, serve_relay);
+        route!(RELAY_UP, CONTROLS, serve_relay_up);
+        route!(EVENTS, READERS, serve_events);
+        route!(CLIENT, CLIENTS, serve_client);
+        route!(JOIN, NODES, serve_join);
+    }
+
+    async fn serve_control(&self, link: Link, mut stream: Stream) {
+        self.shared.peers.note(&link);
+        let received = tokio::time::timeout(RECEIVE, stream.read_to_end(MAX_REPLY)).await;
+        let Ok(Ok(bytes)) = received else { return };
+        let reply = match remuda_wire::decode::<control::Call>(&bytes) {
+            Ok(call) => {
+                drop(bytes);
+                let from = link.peer().node.clone();
+                tokio::select! {
+                    reply = self.answer_control(&from, call) => reply,
+                    // Whoever asked has given up; dropping the work cancels it.
+                    _gone = stream.stopped() => return,
+                }
+            }
+            Err(error) => Err(Failure::invalid(format!("malformed call: {error}"))),
+        };
+        drop(stream.finish_with(remuda_wire::encode(&reply)).await);
+    }
+
+    async fn answer_control(&self, from: &NodeId, call: control::Call) -> control::Reply {
+        let replica = &self.shared.replica;
+        Ok(match call {
+            control::Call::Propose(bytes) => {
+                let command = remuda_state::decode(&bytes)
+                    .map_err(|error| Failure::invalid(format!("malformed change: {error}")))?;
+                let committed = replica.propose(command, PROPOSAL).await?;
+                let outcome = remuda_state::encode(&committed.applied);
+                control::Done::Committed { index: committed.index, outcome }
+            }
+            control::Call::ReadIndex => {
+                control::Done::ReadIndex(replica.read_index(PROPOSAL).await?)
+            }
+            control::Call::OwnedNodes => control::Done::Nodes(self.owned_views()),
+            control::Call::Work { node, deadline_ms, op } => {
+                let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
+                control::Done::Work(self.work_here(&node, &op, deadline).await?)
+            }
+            control::Call::Enlist(enlist) => {
+                self.pass_enlist(from, *enlist).await?;
+                control::Done::Accepted
+            }
+            control::Call::Leave => {
+                self.ask_membership(Asked::Leave(from.clone())).await?;
+                control::Done::Accepted
+            }
+        })
+    }
+
+    async fn serve_client(&self, link: Link, mut stream: Stream) {
+        let received = tokio::time::timeout(RECEIVE, stream.read_to_end(MAX_REPLY)).await;
+        let Ok(Ok(bytes)) = received else { return };
+        let reply = match remuda_wire::decode::<client::Call>(&bytes) {
+            Ok(call) => {
+                drop(bytes);
+                tokio::select! {
+                    reply = self.answer_client(&link, call) => reply,
+                    _gone = stream.stopped() => return,
+                }
+            }
+            Err(error) => Err(Failure::invalid(format!("malformed call: {error}"))),
+        };
+        drop(stream.finish_with(remuda_wire::encode(&reply)).await);
+    }
+
+    async fn answer_client(&self, link: &Link, call: client::Call) -> client::Reply {
+        match call {
+            client::Call::Work { node, deadline_ms, op } => {
+                self.client_may(link.peer(), Scope::Operate)?;
+                let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
+                self.work(&node, op, deadline).await.map(client::Done::Work)
+            }
+            client::Call::Nodes => {
+                self.client_may(link.peer(), Scope::Read)?;
+                self.nodes(Consistency::Linearizable).await.map(client::Done::Nodes)
+            }
+        }
+    }
+
+    /// Gives a node its certificate: a new node, or one that renews its own.
+    async fn serve_join(&self, link: Link, mut stream: Stream) {
+        let received = tokio::time::timeout(RECEIVE, stream.read_to_end(MAX_JOIN)).await;
+        let Ok(Ok(bytes)) = received else { return };
+        let answer = match remuda_wire::decode::<join::Request>(&bytes) {
+            Ok(request) => self.credentials(&link, request).await,
+            Err(error) => Err(Failure::invalid(format!("malformed request: {error}"))),
+        };
+        match &answer {
+            Ok(_) => tracing::info!(node = %link.peer().node, role = %link.peer().role, "joined"),
+            Err(failure) => tracing::warn!(node = %link.peer().node, %failure, "join refused"),
+        }
+        if stream.finish_with(remuda_wire::encode(&answer)).await.is_err() {
+            stream.reset(code::CANCELLED, "not answered");
+        }
+    }
+
+    async fn credentials(&self, link: &Link, request: join::Request) -> join::Answer {
+        let authority = self.shared.authority()?;
+        let peer = link.peer();
+        self.refuse_taken_name(link).await?;
+        let state = self.shared.replica.state();
+        let controls: Vec<(NodeId, Vec<LinkUrl>)> = state
+            .nodes()
+            .filter(|node| node.active && !node.addresses.is_empty())
+            .map(|node| (node.id.clone(), node.addresses.clone()))
+            .collect();
+        answer_join(&authority, peer, request, controls)
+    }
+
+    /// A join secret must not be enough to become a node that is there.
+    async fn refuse_taken_name(&self, link: &Link) -> Result<(), Failure> {
+        let peer = link.peer();
+        if peer.authenticated_by == Method::Certificate {
+            // It is that node, and renews its certificate.
+            return Ok(());
+        }
+        let state = self.shared.replica.state();
+        let Some(record) = state.node(&peer.node) else { return Ok(()) };
+        if record.roles.is_control() && peer.role != Role::Control {
+            let message = format!("`{}` is the name of a control node", peer.node);
+            return Err(Failure::new(ErrorKind::Conflict, message)
+                .code("node_id_in_use")
+                .hint("give the new node another name"));
+        }
+        let view = self.node(&peer.node, Consistency::Stale).await?;
+        if view.status != NodeStatus::NotConnected {
+            return Err(in_use(&peer.node));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,231 @@
+//! Nodes: the records of the state together with what their owners see.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::future::join_all;
+use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, NodeView, Role, Roles};
+use remuda_runtime::wall_ms;
+use remuda_state::{Change, NodeRecord};
+use remuda_wire::message::control;
+use tokio::time::Instant;
+
+use crate::{
+    Control,
+    proposals::{CHANGE, READ},
+    work::unknown_node,
+};
+
+/// How long an owner may take to tell what it sees.
+const VIEWS: Duration = Duration::from_secs(1);
+/// How long a node that was added may take to announce itself.
+const ADDED: Duration = Duration::from_secs(10);
+/// How long a removed control node may keep its vote.
+const UNVOTED: Duration = Duration::from_secs(15);
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Everything that was acknowledged before the call is seen; needs the leader.
+    #[default]
+    Linearizable,
+    /// What this control node knows; works without a leader.
+    Stale,
+}
+
+impl Control {
+    /// Makes this node's state as fresh as asked.
+    pub(crate) async fn freshen(&self, consistency: Consistency) -> Result<(), Failure> {
+        match consistency {
+            Consistency::Linearizable => self.catch_up(READ).await,
+            Consistency::Stale => Ok(()),
+        }
+    }
+
+    /// All nodes by name. Nodes whose owner does not answer within a second show as not connected.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) when a linearizable read finds no leader.
+    pub async fn nodes(&self, consistency: Consistency) -> Result<Vec<NodeView>, Failure> {
+        self.freshen(consistency).await?;
+        let live = self.live_views().await;
+        Ok(self.merge(live))
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound), and as [`nodes`](Self::nodes).
+    pub async fn node(&self, node: &NodeId, consistency: Consistency) -> Result<NodeView, Failure> {
+        self.freshen(consistency).await?;
+        let state = self.shared.replica.state();
+        let record = state.node(node).ok_or_else(|| unknown_node(node))?;
+        if let Some(view) = self.shared.proxies.get(node).and_then(|proxy| proxy.view())
+            && view.status != NodeStatus::NotConnected
+        {
+            return Ok(placed(view, record, state.owner_of(node)));
+        }
+        let mut live = self.live_views().await;
+        let owner = state.owner_of(node);
+        Ok(match live.remove(node) {
+            Some(view) => placed(view, record, owner),
+            None => absent(record, owner),
+        })
+    }
+
+    /// What the owners see, asked at the same time.
+    async fn live_views(&self) -> BTreeMap<NodeId, NodeView> {
+        let others = self.shared.peers.linked().into_iter().filter(|node| *node != self.shared.me);
+        let asked = others.map(|control| async move {
+            match self.call_control(&control, &control::Call::OwnedNodes, VIEWS).await {
+                Ok(control::Done::Nodes(views)) => views,
+                _ => Vec::new(),
+            }
+        });
+        let theirs = join_all(asked).await;
+        let mut live: BTreeMap<NodeId, NodeView> = BTreeMap::new();
+        for view in theirs.into_iter().flatten().chain(self.owned_views()) {
+            // A moving worker may be seen by two; whoever has a session sees more.
+            let better = view.status != NodeStatus::NotConnected;
+            if better || !live.contains_key(&view.id) {
+                live.insert(view.id.clone(), view);
+            }
+        }
+        live
+    }
+
+    /// What this node sees of the workers that have a proxy here.
+    pub(crate) fn owned_views(&self) -> Vec<NodeView> {
+        self.shared.proxies.all().iter().filter_map(|(_, proxy)| proxy.view()).collect()
+    }
+
+    fn merge(&self, mut live: BTreeMap<NodeId, NodeView>) -> Vec<NodeView> {
+        let state = self.shared.replica.state();
+        state
+            .nodes()
+            .map(|record| {
+                let owner = state.owner_of(&record.id);
+                match live.remove(&record.id) {
+                    Some(view) => placed(view, record, owner),
+                    None => absent(record, owner),
+                }
+            })
+            .collect()
+    }
+
+    /// Forgets a node. A connected one only by force: its session ends, and the agent comes back
+    /// only when it is started again. A control node loses workers, vote and copy of the state.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound); [`Conflict`](ErrorKind::Conflict) with the code
+    /// `node_connected`, or for the last active control node.
+    pub async fn remove_node(&self, node: &NodeId, force: bool) -> Result<(), Failure> {
+        let view = self.node(node, Consistency::Linearizable).await?;
+        if !force && view.status != NodeStatus::NotConnected {
+            let message = format!("node `{node}` is connected");
+            return Err(Failure::new(ErrorKind::Conflict, message)
+                .code("node_connected")
+                .hint("stop its agent first, or remove it by force"));
+        }
+        let is_control = view.roles.is_control();
+        if is_control && *node == self.shared.me {
+            let message = format!("control node `{node}` cannot remove itself");
+            return Err(Failure::new(ErrorKind::Conflict, message)
+                .code("removes_itself")
+                .hint("stop its agent, which leaves the cluster, or ask another control node"));
+        }
+        if is_control {
+            let change = Change::SetActive { node: node.clone(), active: false };
+            self.propose(change, CHANGE).await?;
+        }
+        let change = Change::RemoveNode { node: node.clone(), now_ms: wall_ms() };
+        self.propose(change, CHANGE).await?;
+        if is_control {
+            self.without_vote(node).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a removed control node does not vote any more; the leader sees to it.
+    async fn without_vote(&self, node: &NodeId) -> Result<(), Failure> {
+        let mut leadership = self.shared.replica.leadership();
+        let gone = leadership.wait_for(|now| !now.voters.contains(node));
+        match tokio::time::timeout(UNVOTED, gone).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => {
+                let message = format!("node `{node}` is forgotten but still votes");
+                Err(Failure::new(ErrorKind::Unavailable, message)
+                    .code("still_votes")
+                    .hint("it loses its vote once a majority of the control nodes runs"))
+            }
+        }
+    }
+
+    /// Dials a node that listens and waits until it has announced itself. Returns its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](ErrorKind::Unavailable) when it cannot be reached,
+    /// [`TimedOut`](ErrorKind::TimedOut) when it does not announce itself within 10 s.
+    pub async fn add_node(&self, url: &LinkUrl) -> Result<NodeId, Failure> {
+        let (endpoint, router) = self.shared.dialling()?;
+        let link = endpoint.dial(url).await.map_err(|error| {
+            let message = format!("cannot reach `{url}`: {}", remuda_model::Chain(&error));
+            Failure::new(ErrorKind::Unavailable, message)
+                .code("unreachable")
+                .hint("check that an agent of this cluster listens there")
+        })?;
+        let peer = link.peer();
+        if peer.role == Role::Client || peer.node == self.shared.me {
+            link.close("not a node to add");
+            return Err(Failure::invalid(format!("`{url}` is no other node")));
+        }
+        let node = peer.node.clone();
+        self.serve(&link, router);
+        self.offer(link);
+        let end = Instant::now() + ADDED;
+        while Instant::now() < end {
+            if let Ok(view) = self.node(&node, Consistency::Stale).await
+                && view.status != NodeStatus::NotConnected
+            {
+                return Ok(node);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let message = format!("node `{node}` was reached and did not announce itself");
+        Err(Failure::new(ErrorKind::TimedOut, message)
+            .hint("its own log says why; it may belong to another owner by now"))
+    }
+}
+
+/// A live view with what only the state knows.
+fn placed(mut view: NodeView, record: &NodeRecord, owner: Option<NodeId>) -> NodeView {
+    if view.status == NodeStatus::NotConnected || view.owner.is_none() {
+        view.owner = owner;
+    }
+    if record.roles.is_control() {
+        view.roles = Roles::CONTROL;
+    }
+    view
+}
+
+/// A node that nobody is connected to.
+fn absent(record: &NodeRecord, owner: Option<NodeId>) -> NodeView {
+    NodeView {
+        id: record.id.clone(),
+        roles: record.roles,
+        status: NodeStatus::NotConnected,
+        version: record.version.clone(),
+        generation: record.generation,
+        addresses: record.addresses.clone(),
+        labels: record.labels.clone(),
+        attributes: record.attributes.clone(),
+        stats: None,
+        owner,
+        via: None,
+        rtt_us: None,
+        running_tasks: 0,
+    }
+}

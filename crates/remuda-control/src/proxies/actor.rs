@@ -1,0 +1,297 @@
+//! Runs one proxy: its session, its timer, its proposals.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use remuda_link::{RecvHalf, SendHalf, Stream, code};
+use remuda_model::{Event, EventBody, NodeId};
+use remuda_runtime::{CancellationToken, wall_ms};
+use remuda_state::Change;
+use remuda_wire::message::session::{FromOwner, FromWorker};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    Place, Proxy, Route,
+    core::{Core, Effect, Facts, Hello, Input},
+    dispatch::{self, Batch, WAITING_BATCHES},
+    route::Path,
+};
+use crate::{Control, events::said_by_owner};
+
+/// The longest message of a worker in its session.
+pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+/// How long a message to the worker may wait for credit before the session counts as lost.
+const SEND: Duration = Duration::from_secs(10);
+/// How long a moved worker may take to leave.
+const LINGER: Duration = Duration::from_secs(60);
+/// How long a record may take to be committed before the worker's next words bring it again.
+const PROPOSAL: Duration = Duration::from_secs(30);
+
+/// A session that a worker asks for.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub hello: Hello,
+    pub path: Path,
+    pub stream: Stream,
+}
+
+struct Open {
+    send: SendHalf,
+    recv: RecvHalf,
+    path: Path,
+}
+
+pub(super) struct Actor {
+    control: Control,
+    node: NodeId,
+    proxy: Arc<Proxy>,
+    core: Core,
+    waiting: mpsc::Receiver<Session>,
+    place: watch::Receiver<Place>,
+    session: Option<Open>,
+    batches: Option<mpsc::Sender<Batch>>,
+    seen: mpsc::Receiver<u64>,
+    seen_by_classes: mpsc::Sender<u64>,
+    in_flight: usize,
+    proposal: Option<oneshot::Receiver<bool>>,
+    leaves_by: Option<Instant>,
+    stop: CancellationToken,
+    finished: bool,
+}
+
+impl Actor {
+    pub(super) fn new(
+        control: Control,
+        node: NodeId,
+        proxy: Arc<Proxy>,
+        core: Core,
+        waiting: mpsc::Receiver<Session>,
+    ) -> Self {
+        let (seen_by_classes, seen) = mpsc::channel(WAITING_BATCHES);
+        Self {
+            node,
+            core,
+            waiting,
+            place: proxy.place.subscribe(),
+            proxy,
+            session: None,
+            batches: None,
+            seen,
+            seen_by_classes,
+            in_flight: 0,
+            proposal: None,
+            leaves_by: None,
+            stop: control.shared.supervisor.token().child_token(),
+            finished: false,
+            control,
+        }
+    }
+
+    /// Runs until the worker belongs elsewhere and has left, or the node shuts down.
+    pub(super) async fn run(mut self) {
+        while !self.finished {
+            let leaves_by = self.leaves_by;
+            let reads = self.in_flight < WAITING_BATCHES;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                Ok(()) = self.place.changed() => {
+                    let place = self.place.borrow_and_update().clone();
+                    self.step(Input::Placed(place)).await;
+                }
+                Some(session) = self.waiting.recv() => self.attach(session).await,
+                Some(number) = self.seen.recv() => {
+                    self.in_flight = self.in_flight.saturating_sub(1);
+                    self.step(Input::Seen(number)).await;
+                }
+                committed = async {
+                    match &mut self.proposal {
+                        Some(proposal) => proposal.await.unwrap_or(false),
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    self.proposal = None;
+                    let recorded = self.recorded();
+                    self.step(Input::Proposed { committed, recorded }).await;
+                }
+                said = async {
+                    match &mut self.session {
+                        Some(open) => open.recv.recv::<FromWorker>(MAX_MESSAGE).await,
+                        None => std::future::pending().await,
+                    }
+                }, if reads => match said {
+                    Ok(Some(message)) => {
+                        let compares =
+                            matches!(message, FromWorker::Labels(_) | FromWorker::Stats { .. });
+                        let recorded = if compares { self.recorded() } else { None };
+                        self.step(Input::Said { message, recorded }).await;
+                    }
+                    Ok(None) => self.lose().await,
+                    Err(error) => {
+                        tracing::debug!(node = %self.node, %error, "session ended");
+                        self.lose().await;
+                    }
+                },
+                () = tokio::time::sleep_until(leaves_by.unwrap_or_else(Instant::now)),
+                    if leaves_by.is_some() => self.lose().await,
+            }
+        }
+        self.stop.cancel();
+        self.control.shared.proxies.remove(&self.node, &self.proxy);
+        self.proxy.route.store(None);
+    }
+
+    /// What the state says about the worker.
+    fn recorded(&self) -> Option<Facts> {
+        let state = self.control.shared.replica.state();
+        let record = state.node(&self.node)?;
+        self.proxy.set_recorded();
+        Some(Facts::of(record))
+    }
+
+    async fn attach(&mut self, asked: Session) {
+        let Session { hello, path, mut stream } = asked;
+        let alive = self.session.as_ref().is_some_and(|open| match &open.path {
+            Path::Direct(link) => !link.is_closed(),
+            Path::Via(_) => true,
+        });
+        let recorded = self.recorded();
+        let input = Input::Attach { hello: Box::new(hello), alive, recorded };
+        let mut effects = VecDeque::from(self.core.handle(input));
+        if let Some(Effect::Refuse(failure)) = effects.front() {
+            tracing::info!(node = %self.node, reason = %failure, "session refused");
+            stream.reset(code::REFUSED, &failure.message);
+            return;
+        }
+        if let Some(mut replaced) = self.session.take() {
+            replaced.send.reset(code::CANCELLED, "replaced by a newer session");
+        }
+        let (send, recv) = stream.split();
+        self.session = Some(Open { send, recv, path });
+        self.leaves_by = None;
+        self.perform(&mut effects).await;
+    }
+
+    async fn lose(&mut self) {
+        self.session = None;
+        self.leaves_by = None;
+        self.step(Input::Lost).await;
+    }
+
+    async fn step(&mut self, input: Input) {
+        let mut effects = VecDeque::from(self.core.handle(input));
+        self.perform(&mut effects).await;
+    }
+
+    async fn perform(&mut self, effects: &mut VecDeque<Effect>) {
+        while let Some(effect) = effects.pop_front() {
+            let sent = match effect {
+                // Refusals are answered where the session was asked for.
+                Effect::Refuse(_) => true,
+                Effect::Welcome(acknowledged) => {
+                    self.send(&FromOwner::Welcome { acknowledged }).await
+                }
+                Effect::Acknowledge(number) => self.send(&FromOwner::Acknowledge(number)).await,
+                Effect::Moved { epoch, owner, addresses } => {
+                    self.leaves_by = Some(Instant::now() + LINGER);
+                    self.send(&FromOwner::Moved { epoch, owner, addresses }).await
+                }
+                Effect::End => false,
+                Effect::Route(epoch) => {
+                    let path = self.session.as_ref().map(|open| open.path.clone());
+                    let route =
+                        epoch.zip(path).map(|(epoch, path)| Arc::new(Route { path, epoch }));
+                    self.proxy.route.store(route);
+                    true
+                }
+                Effect::Publish => {
+                    let view = self.core.view(&self.control.shared.me);
+                    self.proxy.view.send_replace(view);
+                    true
+                }
+                Effect::Report(events) => {
+                    self.report(events, effects);
+                    true
+                }
+                Effect::Say(seq, status) => {
+                    let generation = self.core.generation().unwrap_or_default();
+                    let event = said_by_owner(&self.node, seq, generation, wall_ms(), status);
+                    self.control.shared.bus.publish([event]);
+                    true
+                }
+                Effect::Propose(facts) => {
+                    self.propose(*facts);
+                    true
+                }
+                Effect::Finish => {
+                    self.finished = true;
+                    true
+                }
+            };
+            if !sent && self.session.take().is_some() {
+                effects.extend(self.core.handle(Input::Lost));
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &FromOwner) -> bool {
+        let Some(open) = &mut self.session else { return true };
+        matches!(tokio::time::timeout(SEND, open.send.send(message)).await, Ok(Ok(())))
+    }
+
+    /// Shows events to subscribers at once, and to job classes in their own time.
+    fn report(&mut self, events: Vec<Event>, effects: &mut VecDeque<Effect>) {
+        let Some(last) = events.iter().map(last_number).max() else { return };
+        let classes = &self.control.shared.classes;
+        let concerns =
+            |event: &Event| event.body.class().is_some_and(|class| classes.contains_key(class));
+        let for_classes: Vec<Event> =
+            events.iter().filter(|event| concerns(event)).cloned().collect();
+        self.control.shared.bus.publish(events);
+        if for_classes.is_empty() && self.in_flight == 0 {
+            effects.extend(self.core.handle(Input::Seen(last)));
+            return;
+        }
+        let batches = self.batches.get_or_insert_with(|| {
+            let (batches, waiting) = mpsc::channel(WAITING_BATCHES);
+            let run = dispatch::run(
+                Arc::clone(classes),
+                waiting,
+                self.seen_by_classes.clone(),
+                self.stop.clone(),
+            );
+            self.control.shared.supervisor.spawn("event dispatch", run);
+            batches
+        });
+        // The session is read only while there is room.
+        if batches.try_send(Batch { events: for_classes, last }).is_ok() {
+            self.in_flight += 1;
+        }
+    }
+
+    fn propose(&mut self, facts: Facts) {
+        let (done, proposal) = oneshot::channel();
+        self.proposal = Some(proposal);
+        let (control, stop) = (self.control.clone(), self.stop.clone());
+        let record = facts.into_record(self.node.clone());
+        self.control.shared.supervisor.spawn("node record", async move {
+            let proposed = tokio::select! {
+                () = stop.cancelled() => return,
+                proposed = control.propose(Change::PutNode(record.clone()), PROPOSAL) => proposed,
+            };
+            if let Err(failure) = &proposed {
+                tracing::warn!(node = %record.id, %failure, "the record of a node was not committed");
+            }
+            let _ = done.send(proposed.is_ok());
+        });
+    }
+}
+
+fn last_number(event: &Event) -> u64 {
+    match event.body {
+        EventBody::Gap { to, .. } => event.seq.max(to),
+        _ => event.seq,
+    }
+}

@@ -1,0 +1,385 @@
+//! What an owner knows of one worker, and what it does about what it hears.
+
+use std::collections::BTreeMap;
+
+use remuda_model::{
+    Epoch, ErrorKind, Event, EventBody, Failure, Generation, Labels, LinkUrl, NodeId, NodeStats,
+    NodeStatus, NodeView, Roles,
+};
+use remuda_state::NodeRecord;
+use remuda_wire::message::{announce::Announce, session::FromWorker};
+
+use crate::announce::in_use;
+
+/// What a worker says about itself that the cluster keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub roles: Roles,
+    pub generation: Generation,
+    pub version: String,
+    pub addresses: Vec<LinkUrl>,
+    pub labels: Labels,
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Facts {
+    /// What the record says.
+    pub(crate) fn of(record: &NodeRecord) -> Self {
+        Self {
+            roles: record.roles,
+            generation: record.generation,
+            version: record.version.clone(),
+            addresses: record.addresses.clone(),
+            labels: record.labels.clone(),
+            attributes: record.attributes.clone(),
+        }
+    }
+
+    /// What the worker announces; its roles are what its link has proved.
+    pub(crate) fn announced(announce: Announce, roles: Roles) -> Self {
+        Self {
+            roles,
+            generation: announce.generation,
+            version: announce.version,
+            addresses: announce.addresses,
+            labels: announce.labels,
+            attributes: announce.attributes,
+        }
+    }
+
+    /// The record to propose.
+    pub(crate) fn into_record(self, id: NodeId) -> NodeRecord {
+        NodeRecord {
+            id,
+            roles: self.roles,
+            generation: self.generation,
+            version: self.version,
+            addresses: self.addresses,
+            labels: self.labels,
+            attributes: self.attributes,
+            active: false,
+            created: remuda_model::Revision(0),
+            modified: remuda_model::Revision(0),
+        }
+    }
+}
+
+/// The first words of a session, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hello {
+    pub facts: Facts,
+    pub status: NodeStatus,
+    pub running_tasks: u32,
+    /// The number of the first event that the worker still keeps.
+    pub next_event: u64,
+    /// The control node through which the session comes.
+    pub via: Option<NodeId>,
+}
+
+/// Where the worker belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Here, under this epoch.
+    Mine(Epoch),
+    /// At another control node.
+    Elsewhere { epoch: Epoch, owner: NodeId, addresses: Vec<LinkUrl> },
+    /// Nowhere: the node was removed.
+    Removed,
+}
+
+/// What happens to a proxy.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Input {
+    /// The worker asks for a session. `alive` says whether the present one, if any, still is;
+    /// `recorded` is what the state says.
+    Attach { hello: Box<Hello>, alive: bool, recorded: Option<Facts> },
+    /// The worker says something.
+    Said { message: FromWorker, recorded: Option<Facts> },
+    /// The session is over.
+    Lost,
+    /// All job classes have seen the events up to this number.
+    Seen(u64),
+    /// Its place was decided again.
+    Placed(Place),
+    /// A proposal has ended; this is what the state says now.
+    Proposed { committed: bool, recorded: Option<Facts> },
+}
+
+/// What the proxy does, in order.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Refuse the session that was asked for.
+    Refuse(Failure),
+    /// Take the session that was asked for in place of the present one, and say this number.
+    Welcome(u64),
+    /// These events may be forgotten by the worker.
+    Acknowledge(u64),
+    /// Tell the worker where it belongs now.
+    Moved { epoch: Epoch, owner: NodeId, addresses: Vec<LinkUrl> },
+    /// End the session.
+    End,
+    /// Calls may (or may no longer) be sent to the worker, under this epoch.
+    Route(Option<Epoch>),
+    /// The view has changed.
+    Publish,
+    /// Events to show to subscribers and to job classes.
+    Report(Vec<Event>),
+    /// Tell subscribers the status, numbered like the last event.
+    Say(u64, NodeStatus),
+    /// Have these facts committed.
+    Propose(Box<Facts>),
+    /// Nothing is left to do.
+    Finish,
+}
+
+/// The proxy of one worker.
+#[derive(Debug)]
+pub(crate) struct Core {
+    node: NodeId,
+    place: Place,
+    facts: Option<Facts>,
+    status: NodeStatus,
+    running_tasks: u32,
+    stats: Option<NodeStats>,
+    via: Option<NodeId>,
+    connected: bool,
+    /// The last event that was reported; `None` before the first session.
+    reported: Option<u64>,
+    /// The last event that all job classes have seen; at most `reported`.
+    seen: u64,
+    proposing: bool,
+}
+
+impl Core {
+    pub(crate) fn new(node: NodeId, place: Place) -> Self {
+        Self {
+            node,
+            place,
+            facts: None,
+            status: NodeStatus::NotConnected,
+            running_tasks: 0,
+            stats: None,
+            via: None,
+            connected: false,
+            reported: None,
+            seen: 0,
+            proposing: false,
+        }
+    }
+
+    /// The boot of the worker that was heard last.
+    pub(crate) fn generation(&self) -> Option<Generation> {
+        self.facts.as_ref().map(|facts| facts.generation)
+    }
+
+    /// The worker as users see it, once it was heard.
+    pub(crate) fn view(&self, owner: &NodeId) -> Option<NodeView> {
+        let facts = self.facts.clone()?;
+        Some(NodeView {
+            id: self.node.clone(),
+            roles: facts.roles,
+            status: self.status,
+            version: facts.version,
+            generation: facts.generation,
+            addresses: facts.addresses,
+            labels: facts.labels,
+            attributes: facts.attributes,
+            stats: self.stats.clone(),
+            owner: Some(owner.clone()),
+            via: self.via.clone(),
+            rtt_us: None,
+            running_tasks: self.running_tasks,
+        })
+    }
+
+    /// What to do about an input.
+    #[must_use]
+    pub(crate) fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let mut out = Vec::new();
+        match input {
+            Input::Attach { hello, alive, recorded } => {
+                self.attach(*hello, alive, recorded.as_ref(), &mut out);
+            }
+            Input::Said { message, recorded } => self.said(message, recorded.as_ref(), &mut out),
+            Input::Lost => self.lost(&mut out),
+            Input::Seen(number) => {
+                if number > self.seen {
+                    self.seen = number;
+                    if self.connected {
+                        out.push(Effect::Acknowledge(number));
+                    }
+                }
+            }
+            Input::Placed(place) => self.placed(place, &mut out),
+            Input::Proposed { committed, recorded } => {
+                self.proposing = false;
+                // After a failure the worker's next words are the next occasion.
+                if committed {
+                    self.compare(recorded.as_ref(), &mut out);
+                }
+            }
+        }
+        debug_assert!(self.connected || self.status == NodeStatus::NotConnected);
+        debug_assert!(self.reported.is_none_or(|reported| self.seen <= reported));
+        out
+    }
+
+    fn attach(
+        &mut self,
+        hello: Hello,
+        alive: bool,
+        recorded: Option<&Facts>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Place::Mine(epoch) = self.place else {
+            let failure =
+                Failure::new(ErrorKind::Unavailable, "the node has another owner").code("moved");
+            out.push(Effect::Refuse(failure));
+            return;
+        };
+        let offered = hello.facts.generation;
+        let known = self.generation();
+        if alive && self.connected && known != Some(offered) {
+            out.push(Effect::Refuse(in_use(&self.node)));
+            return;
+        }
+        let highest = known.max(recorded.map(|facts| facts.generation));
+        if let Some(highest) = highest.filter(|highest| *highest > offered) {
+            out.push(Effect::Refuse(stale(&self.node, offered, highest)));
+            return;
+        }
+        // What the worker has forgotten was acknowledged, be it by another owner.
+        let before = hello.next_event.saturating_sub(1);
+        self.seen = self.seen.max(before);
+        self.reported = Some(self.reported.map_or(before, |reported| reported.max(before)));
+        self.facts = Some(hello.facts);
+        self.status = hello.status;
+        self.running_tasks = hello.running_tasks;
+        self.via = hello.via;
+        self.connected = true;
+        out.push(Effect::Welcome(self.seen));
+        out.push(Effect::Route(Some(epoch)));
+        out.push(Effect::Publish);
+        self.say(out);
+        self.compare(recorded, out);
+    }
+
+    fn said(&mut self, message: FromWorker, recorded: Option<&Facts>, out: &mut Vec<Effect>) {
+        match message {
+            // A second greeting makes no sense; the worker is broken.
+            FromWorker::Hello { .. } => out.push(Effect::End),
+            FromWorker::Status(status) => {
+                // Only the owner can know that a node is not connected.
+                if status != NodeStatus::NotConnected {
+                    self.status = status;
+                    out.push(Effect::Publish);
+                }
+            }
+            FromWorker::Labels(labels) => {
+                if let Some(facts) = &mut self.facts {
+                    facts.labels = labels;
+                    out.push(Effect::Publish);
+                }
+                self.compare(recorded, out);
+            }
+            FromWorker::Stats { stats, running_tasks } => {
+                self.stats = Some(stats);
+                self.running_tasks = running_tasks;
+                out.push(Effect::Publish);
+                self.compare(recorded, out);
+            }
+            FromWorker::Events(events) => self.events(events, out),
+            FromWorker::Goodbye => out.push(Effect::End),
+        }
+    }
+
+    fn events(&mut self, events: Vec<Event>, out: &mut Vec<Effect>) {
+        let mut fresh = Vec::with_capacity(events.len());
+        for event in events {
+            // A worker speaks for itself only.
+            let to = if let EventBody::Gap { to, .. } = event.body { to } else { event.seq };
+            let number = event.seq.max(to);
+            let new = self.reported.is_none_or(|reported| number > reported);
+            if event.node == self.node && new {
+                self.reported = Some(number);
+                fresh.push(event);
+            }
+        }
+        if fresh.is_empty() {
+            out.push(Effect::Acknowledge(self.seen));
+        } else {
+            out.push(Effect::Report(fresh));
+        }
+    }
+
+    fn lost(&mut self, out: &mut Vec<Effect>) {
+        if !self.connected {
+            return;
+        }
+        self.connected = false;
+        self.status = NodeStatus::NotConnected;
+        self.stats = None;
+        self.via = None;
+        out.push(Effect::Route(None));
+        out.push(Effect::Publish);
+        if matches!(self.place, Place::Mine(_)) {
+            self.say(out);
+        } else {
+            out.push(Effect::Finish);
+        }
+    }
+
+    fn placed(&mut self, place: Place, out: &mut Vec<Effect>) {
+        if self.place == place {
+            return;
+        }
+        self.place = place.clone();
+        match place {
+            Place::Mine(epoch) => {
+                if self.connected {
+                    out.push(Effect::Route(Some(epoch)));
+                }
+            }
+            Place::Elsewhere { epoch, owner, addresses } => {
+                if self.connected {
+                    // The route stays until the worker has gone, so that no call fails meanwhile.
+                    out.push(Effect::Moved { epoch, owner, addresses });
+                } else {
+                    out.push(Effect::Finish);
+                }
+            }
+            Place::Removed => {
+                if self.connected {
+                    out.push(Effect::End);
+                } else {
+                    out.push(Effect::Finish);
+                }
+            }
+        }
+    }
+
+    fn say(&self, out: &mut Vec<Effect>) {
+        out.push(Effect::Say(self.reported.unwrap_or(0), self.status));
+    }
+
+    /// Proposes what the worker says when the state says something else; one proposal at a time.
+    fn compare(&mut self, recorded: Option<&Facts>, out: &mut Vec<Effect>) {
+        let mine = matches!(self.place, Place::Mine(_));
+        if let Some(facts) = &self.facts
+            && mine
+            && self.connected
+            && !self.proposing
+            && recorded != Some(facts)
+        {
+            self.proposing = true;
+            out.push(Effect::Propose(Box::new(facts.clone())));
+        }
+    }
+}
+
+fn stale(node: &NodeId, offered: Generation, known: Generation) -> Failure {
+    remuda_state::Refusal::StaleGeneration { node: node.clone(), offered, known }.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The proxy's core: sessions, ownership, events, proposals.
+
+use remuda_model::EventBody;
+
+use super::*;
+
+fn id(text: &str) -> NodeId {
+    text.parse().unwrap()
+}
+
+fn facts(generation: u64) -> Facts {
+    Facts {
+        roles: Roles::WORKER,
+        generation: Generation(generation),
+        version: "1".into(),
+        addresses: Vec::new(),
+        labels: Labels::default(),
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn hello(generation: u64, next_event: u64) -> Box<Hello> {
+    let status = NodeStatus::Ready;
+    Box::new(Hello { facts: facts(generation), status, running_tasks: 0, next_event, via: None })
+}
+
+/// The worker asks for a session and the state says what it says.
+fn attach(generation: u64, next_event: u64) -> Input {
+    let recorded = Some(facts(generation));
+    Input::Attach { hello: hello(generation, next_event), alive: true, recorded }
+}
+
+fn said(message: FromWorker) -> Input {
+    Input::Said { message, recorded: Some(facts(1)) }
+}
+
+fn event(seq: u64) -> Event {
+    let body = EventBody::NodeStatus { status: NodeStatus::Ready };
+    Event { node: id("w1"), seq, generation: Generation(1), time_ms: 0, body }
+}
+
+fn core() -> Core {
+    Core::new(id("w1"), Place::Mine(Epoch(5)))
+}
+
+fn connected() -> Core {
+    let mut core = core();
+    let effects = core.handle(attach(1, 1));
+    assert_eq!(effects.first(), Some(&Effect::Welcome(0)));
+    core
+}
+
+fn elsewhere() -> Place {
+    Place::Elsewhere { epoch: Epoch(9), owner: id("c2"), addresses: Vec::new() }
+}
+
+fn refusal(effects: &[Effect]) -> &str {
+    match effects {
+        [Effect::Refuse(failure)] => &failure.code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_session_is_welcomed_routed_and_shown() {
+    let mut core = core();
+    let expected = [
+        Effect::Welcome(6),
+        Effect::Route(Some(Epoch(5))),
+        Effect::Publish,
+        Effect::Say(6, NodeStatus::Ready),
+    ];
+    assert_eq!(core.handle(attach(1, 7)), expected);
+    let view = core.view(&id("c1")).expect("heard");
+    assert_eq!((view.status, view.owner), (NodeStatus::Ready, Some(id("c1"))));
+}
+
+#[test]
+fn a_lost_session_takes_the_route_away() {
+    let mut core = connected();
+    let expected = [Effect::Route(None), Effect::Publish, Effect::Say(0, NodeStatus::NotConnected)];
+    assert_eq!(core.handle(Input::Lost), expected);
+    assert_eq!(core.view(&id("c1")).expect("heard").status, NodeStatus::NotConnected);
+    assert_eq!(core.handle(Input::Lost), []);
+}
+
+#[test]
+fn only_the_same_process_replaces_a_live_session() {
+    let mut core = connected();
+    assert_eq!(refusal(&core.handle(attach(2, 1))), "node_id_in_use");
+    assert!(matches!(core.handle(attach(1, 1))[0], Effect::Welcome(_)));
+    let dead = Input::Attach { hello: hello(2, 1), alive: false, recorded: None };
+    assert!(matches!(core.handle(dead)[0], Effect::Welcome(_)));
+}
+
+#[test]
+fn an_earlier_boot_is_refused() {
+    let mut core = core();
+    let old = Input::Attach { hello: hello(1, 1), alive: false, recorded: Some(facts(2)) };
+    assert_eq!(refusal(&core.handle(old)), "stale_generation");
+}
+
+#[test]
+fn sessions_go_to_the_owner_only() {
+    let mut core = Core::new(id("w1"), elsewhere());
+    assert_eq!(refusal(&core.handle(attach(1, 1))), "moved");
+}
+
+#[test]
+fn events_are_reported_once_and_acknowledged_when_seen() {
+    let mut core = connected();
+    let events = said(FromWorker::Events(vec![event(1), event(2)]));
+    assert_eq!(core.handle(events), [Effect::Report(vec![event(1), event(2)])]);
+    let again = said(FromWorker::Events(vec![event(2), event(3)]));
+    assert_eq!(core.handle(again), [Effect::Report(vec![event(3)])]);
+    assert_eq!(core.handle(Input::Seen(2)), [Effect::Acknowledge(2)]);
+    let old = said(FromWorker::Events(vec![event(1)]));
+    assert_eq!(core.handle(old), [Effect::Acknowledge(2)]);
+    assert_eq!(core.handle(Input::Seen(1)), []);
+}
+
+#[test]
+fn a_new_session_says_what_was_seen_before() {
+    let mut core = connected();
+    let _ = core.handle(said(FromWorker::Events(vec![event(1), event(2), event(3)])));
+    let _ = core.handle(Input::Seen(3));
+    let _ = core.handle(Input::Lost);
+    assert_eq!(core.handle(attach(1, 2))[0], Effect::Welcome(3));
+}
+
+#[test]
+fn a_worker_speaks_for_itself_only() {
+    let mut core = connected();
+    let foreign = Event { node: id("w2"), ..event(1) };
+    let events = said(FromWorker::Events(vec![foreign]));
+    assert_eq!(core.handle(events), [Effect::Acknowledge(0)]);
+    let status = said(FromWorker::Status(NodeStatus::NotConnected));
+    assert_eq!(core.handle(status), []);
+}
+
+#[test]
+fn an_unknown_node_is_proposed_once_at_a_time() {
+    let mut core = core();
+    let first = Input::Attach { hello: hello(1, 1), alive: false, recorded: None };
+    let propose = Effect::Propose(Box::new(facts(1)));
+    assert_eq!(core.handle(first).last(), Some(&propose));
+    let stats = |recorded| {
+        let stats = NodeStats::default();
+        Input::Said { message: FromWorker::Stats { stats, running_tasks: 2 }, recorded }
+    };
+    assert_eq!(core.handle(stats(None)), [Effect::Publish]);
+    let done = Input::Proposed { committed: true, recorded: Some(facts(1)) };
+    assert_eq!(core.handle(done), []);
+    assert_eq!(core.handle(stats(Some(facts(1)))), [Effect::Publish]);
+}
+
+#[test]
+fn labels_are_proposed_when_they_change_and_after_a_failure_with_the_next_words() {
+    let mut core = connected();
+    let labels: Labels = "a".parse().unwrap();
+    let changed = Facts { labels: labels.clone(), ..facts(1) };
+    let propose = Effect::Propose(Box::new(changed));
+    let effects = core.handle(said(FromWorker::Labels(labels)));
+    assert_eq!(effects, [Effect::Publish, propose]);
+    let refused = Input::Proposed { committed: false, recorded: Some(facts(1)) };
+    assert_eq!(core.handle(refused), []);
+    let stats = FromWorker::Stats { stats: NodeStats::default(), running_tasks: 0 };
+    assert!(matches!(core.handle(said(stats))[..], [Effect::Publish, Effect::Propose(_)]));
+}
+
+#[test]
+fn a_moved_worker_keeps_its_route_until_it_has_gone() {
+    let mut core = connected();
+    let moved = Effect::Moved { epoch: Epoch(9), owner: id("c2"), addresses: Vec::new() };
+    assert_eq!(core.handle(Input::Placed(elsewhere())), [moved]);
+    let expected = [Effect::Route(None), Effect::Publish, Effect::Finish];
+    assert_eq!(core.handle(Input::Lost), expected);
+}
+
+#[test]
+fn a_new_epoch_of_the_same_owner_is_used_for_calls() {
+    let mut core = connected();
+    let place = Place::Mine(Epoch(9));
+    assert_eq!(core.handle(Input::Placed(place.clone())), [Effect::Route(Some(Epoch(9)))]);
+    assert_eq!(core.handle(Input::Placed(place)), []);
+}
+
+#[test]
+fn a_removed_node_is_let_go() {
+    let mut core = connected();
+    assert_eq!(core.handle(Input::Placed(Place::Removed)), [Effect::End]);
+    let idle = &mut Core::new(id("w1"), Place::Mine(Epoch(5)));
+    assert_eq!(idle.handle(Input::Placed(Place::Removed)), [Effect::Finish]);
+}

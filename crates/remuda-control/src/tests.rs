@@ -1,0 +1,1 @@
+//! Clusters of several control nodes in one process.

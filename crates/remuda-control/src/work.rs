@@ -1,0 +1,220 @@
+//! Work for a worker, from any control node: requests, tasks, commands, labels, status.
+
+use std::time::Duration;
+
+use remuda_model::{ClassName, ErrorKind, Failure, Labels, NodeId, NodeStatus};
+use remuda_wire::message::{control, work};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{Control, proxies::not_connected};
+
+/// How long a call waits, after control nodes have changed, for a worker that is moving.
+const MOVING: Duration = Duration::from_secs(3);
+/// The pause between attempts to find a moving worker.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long the class `node` may take over the small requests of this crate.
+const SMALL: Duration = Duration::from_secs(10);
+/// How much longer than its deadline the answer of an owner is awaited, so that the owner can say
+/// what happened.
+const MARGIN: Duration = Duration::from_millis(250);
+
+impl Control {
+    /// Does something on a node. It is sent at most once.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotFound`](ErrorKind::NotFound): no such node;
+    /// - [`NotConnected`](ErrorKind::NotConnected), [`Unavailable`](ErrorKind::Unavailable): nothing
+    ///   was sent;
+    /// - [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), [`TimedOut`](ErrorKind::TimedOut): it was
+    ///   sent, and may have been done;
+    /// - what the worker or the job class answers.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the call on the worker, if it has come that far.
+    pub async fn work(
+        &self,
+        node: &NodeId,
+        op: work::Op,
+        deadline: Duration,
+    ) -> Result<work::Done, Failure> {
+        if let Some(route) = self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
+            let reply = route.call(&self.shared.peers, node, &op, deadline).await;
+            // Refused because the worker has another owner by now: nothing was done.
+            match reply {
+                Err(failure) if failure.code == "stale_epoch" => (),
+                reply => return reply,
+            }
+        }
+        self.work_elsewhere(node, op, deadline).await
+    }
+
+    /// Does something on a worker that has its session here, for another control node.
+    pub(crate) async fn work_here(
+        &self,
+        node: &NodeId,
+        op: &work::Op,
+        deadline: Duration,
+    ) -> Result<work::Done, Failure> {
+        match self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
+            Some(route) => route.call(&self.shared.peers, node, op, deadline).await,
+            None => Err(not_connected(node)),
+        }
+    }
+
+    async fn work_elsewhere(
+        &self,
+        node: &NodeId,
+        op: work::Op,
+        deadline: Duration,
+    ) -> Result<work::Done, Failure> {
+        let start = Instant::now();
+        let end = start + deadline;
+        let patience = end.min(start + MOVING);
+        self.check_known(node, deadline).await?;
+        loop {
+            let state = self.shared.replica.state();
+            let Some(owner) = state.owner_of(node) else {
+                return Err(Failure::new(ErrorKind::Unavailable, "no control node is active")
+                    .code("no_owner"));
+            };
+            let former = self.shared.history.former_owner(node).filter(|former| *former != owner);
+            let left = end.saturating_duration_since(Instant::now());
+            let mut reply = self.work_at(&owner, node, &op, left).await;
+            if let Err(failure) = &reply
+                && was_not_sent(failure)
+                && let Some(former) = &former
+            {
+                // The worker may not have moved yet; its former owner still commands it.
+                let left = end.saturating_duration_since(Instant::now());
+                match self.work_at(former, node, &op, left).await {
+                    Err(failure) if was_not_sent(&failure) => (),
+                    answered => reply = answered,
+                }
+            }
+            match reply {
+                Err(failure)
+                    if was_not_sent(&failure)
+                        && former.is_some()
+                        && Instant::now() + AGAIN < patience =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                reply => return reply,
+            }
+        }
+    }
+
+    async fn work_at(
+        &self,
+        owner: &NodeId,
+        node: &NodeId,
+        op: &work::Op,
+        left: Duration,
+    ) -> Result<work::Done, Failure> {
+        if *owner == self.shared.me {
+            return self.work_here(node, op, left).await;
+        }
+        let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let call = control::Call::Work { node: node.clone(), deadline_ms, op: op.clone() };
+        match self.call_control(owner, &call, left.saturating_add(MARGIN)).await? {
+            control::Done::Work(done) => Ok(done),
+            _ => Err(unexpected(owner)),
+        }
+    }
+
+    /// Refuses nodes that the cluster does not know. This node may be behind, so it asks the leader
+    /// before it says no.
+    pub(crate) async fn check_known(
+        &self,
+        node: &NodeId,
+        deadline: Duration,
+    ) -> Result<(), Failure> {
+        if self.shared.replica.state().node(node).is_some() {
+            return Ok(());
+        }
+        self.catch_up(deadline.min(crate::proposals::READ)).await?;
+        match self.shared.replica.state().node(node) {
+            Some(_) => Ok(()),
+            None => Err(unknown_node(node)),
+        }
+    }
+
+    /// Asks a node to turn ready, standby or stopped; the last by way of stopping while tasks run.
+    ///
+    /// # Errors
+    ///
+    /// As [`work`](Self::work), and what the node says to the status.
+    pub async fn set_status(&self, node: &NodeId, status: NodeStatus) -> Result<(), Failure> {
+        self.ask_node(node, &json!({ "set_status": status.as_str() })).await.map(drop)
+    }
+
+    /// Replaces or adds the labels of a node in `update`, then takes those of the names in `remove`
+    /// away. Returns all its labels.
+    ///
+    /// # Errors
+    ///
+    /// As [`work`](Self::work).
+    pub async fn set_labels(
+        &self,
+        node: &NodeId,
+        update: &Labels,
+        remove: &[String],
+    ) -> Result<Labels, Failure> {
+        let mut labels = None;
+        if !update.is_empty() {
+            let request = json!({ "update_labels": update.to_string() });
+            labels = Some(self.ask_node(node, &request).await?);
+        }
+        if !remove.is_empty() {
+            labels = Some(self.ask_node(node, &json!({ "remove_labels": remove })).await?);
+        }
+        let reply = match labels {
+            Some(reply) => reply,
+            None => self.ask_node(node, &json!("labels")).await?,
+        };
+        read_labels(&reply).ok_or_else(|| {
+            let message = format!("node `{node}` did not answer with its labels");
+            Failure::new(ErrorKind::Internal, message)
+        })
+    }
+
+    /// A request to the class `node`.
+    async fn ask_node(
+        &self,
+        node: &NodeId,
+        request: &serde_json::Value,
+    ) -> Result<Vec<u8>, Failure> {
+        let class: ClassName = "node".parse().expect("a valid class name");
+        let op = work::Op::Request { class, payload: request.to_string().into_bytes() };
+        match self.work(node, op, SMALL).await? {
+            work::Done::Payload(reply) => Ok(reply),
+            _ => Err(unexpected(node)),
+        }
+    }
+}
+
+/// Labels as their text, or as an object that has the text under `labels`.
+fn read_labels(reply: &[u8]) -> Option<Labels> {
+    let value: serde_json::Value = serde_json::from_slice(reply).ok()?;
+    let text = value.as_str().or_else(|| value.get("labels")?.as_str())?;
+    text.parse().ok()
+}
+
+fn was_not_sent(failure: &Failure) -> bool {
+    failure.kind == ErrorKind::NotConnected
+        || matches!(failure.code.as_str(), "control_unreachable" | "stale_epoch")
+}
+
+pub(crate) fn unknown_node(node: &NodeId) -> Failure {
+    Failure::not_found(format!("no node `{node}`"))
+        .code("unknown_node")
+        .hint("`remuda node list` shows the nodes of the cluster")
+}
+
+pub(crate) fn unexpected(node: &NodeId) -> Failure {
+    let message = format!("`{node}` gave another answer than was asked for");
+    Failure::new(ErrorKind::Internal, message)
+}
