@@ -91,15 +91,17 @@ fn admit(api: &Api, request: &Request) -> Result<Option<Principal>, ApiError> {
 }
 
 fn authenticate(api: &Api, request: &Request) -> Result<Principal, ApiError> {
-    let failure = match bearer(request.headers()) {
-        None => Failure::new(ErrorKind::Unauthenticated, "the API needs a token")
-            .hint("send it as `Authorization: Bearer rmt1.…`; `remuda token create` makes one"),
-        Some(token) => match api.control().authenticate(token) {
-            Ok(caller) => return Ok(caller),
-            Err(failure) => failure,
-        },
+    let Some(token) = bearer(request.headers()) else {
+        return Err(Failure::new(ErrorKind::Unauthenticated, "the API needs a token")
+            .code("token_missing")
+            .hint("send it as `Authorization: Bearer rmt1.…`; `remuda token create` makes one")
+            .into());
     };
-    // A request without a source did not come over a connection; none such exists outside tests.
+    let failure = match api.control().authenticate(token) {
+        Ok(caller) => return Ok(caller),
+        Err(failure) => failure,
+    };
+    // Only the server can say where a request comes from, and it always does.
     let source = request.extensions().get::<Source>().map(|source| source.0);
     let wrong = failure.kind == ErrorKind::Unauthenticated;
     if wrong && source.is_some_and(|source| api.wrong_token(source)) {

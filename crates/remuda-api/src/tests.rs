@@ -1,1 +1,9 @@
+//! The API over real sockets, before a control node of its own.
 
+mod bodies;
+mod document;
+mod fixture;
+mod gate;
+mod limits;
+mod live;
+mod schema;

@@ -23,8 +23,8 @@ pub(crate) async fn get_cluster(
         name: view.name,
         leader: view.leader,
         term: view.term,
-        voters: view.voters.into_iter().collect(),
-        learners: view.learners.into_iter().collect(),
+        voters: view.voters,
+        learners: view.learners,
         controls: view
             .controls
             .into_iter()
@@ -33,7 +33,7 @@ pub(crate) async fn get_cluster(
         epoch: view.epoch.0,
         last_log: view.last_log,
         applied: view.applied,
-        nodes: u64::try_from(view.nodes).unwrap_or(u64::MAX),
+        nodes: view.nodes.try_into().unwrap_or(u64::MAX),
         healthy: view.healthy,
         reasons: view.reasons,
     }))

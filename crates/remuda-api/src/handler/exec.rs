@@ -16,7 +16,7 @@ use remuda_model::{ClassName, Failure, NodeId, TaskId, TaskRecord};
 use remuda_wire::message::work;
 use tokio::sync::{mpsc, oneshot};
 
-use super::output;
+use super::output::{self, Output};
 use crate::{
     answer::Answer,
     api::{Api, WORK_DEADLINE},
@@ -164,8 +164,8 @@ impl Command {
 
     /// Hands on output until the command has ended; tells whether it has.
     async fn pump(&self, lines: &mpsc::Sender<Bytes>) -> bool {
-        let stopping = self.api.stopping();
-        let mut output = match self.api.control().output(&self.node, &self.task, 0, true).await {
+        let (node, task) = (self.node.clone(), self.task.clone());
+        let mut output = match Output::open(self.api.clone(), node, task, 0, true).await {
             Ok(output) => output,
             Err(error) => {
                 let line = output::encode(&OutputLine::Failed { error });
@@ -178,17 +178,14 @@ impl Command {
         let mut fed = false;
         loop {
             let (line, last) = tokio::select! {
-                next = output::next_line(&mut output, &stopping) => next,
+                next = output.next_line() => next,
                 () = &mut feed, if !fed => {
                     fed = true;
                     continue;
                 }
             };
             let ended = matches!(line, OutputLine::End { .. });
-            if lines.send(output::encode(&line)).await.is_err() {
-                return ended;
-            }
-            if last {
+            if lines.send(output::encode(&line)).await.is_err() || last {
                 return ended;
             }
         }

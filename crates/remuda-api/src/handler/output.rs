@@ -1,5 +1,7 @@
 //! Output of tasks as lines of JSON.
 
+use std::{convert::Infallible, time::Duration};
+
 use axum::{
     body::{Body, Bytes},
     http::{StatusCode, header},
@@ -7,11 +9,13 @@ use axum::{
 };
 use futures_util::stream;
 use remuda_control::OutputStream;
-use remuda_model::{ErrorKind, Failure};
-use remuda_runtime::CancellationToken;
+use remuda_model::{ErrorKind, Failure, NodeId, TaskId};
+use remuda_runtime::Backoff;
 use remuda_wire::message::output::{Chunk, Source};
 
-use crate::dto::OutputLine;
+use tokio::time::{Instant, sleep};
+
+use crate::{api::Api, dto::OutputLine};
 
 /// The type of a body that has one JSON value per line.
 const NDJSON: &str = "application/x-ndjson";
@@ -28,30 +32,99 @@ pub(super) fn encode(line: &OutputLine) -> Bytes {
     bytes.into()
 }
 
-/// The next line of an output, and whether it is the last.
-pub(super) async fn next_line(
-    output: &mut OutputStream,
-    stopping: &CancellationToken,
-) -> (OutputLine, bool) {
-    let next = tokio::select! {
-        next = output.next() => next,
-        () = stopping.cancelled() => Err(Failure::new(
-            ErrorKind::Unavailable,
-            "the control node shuts down",
-        )
-        .code("shutting_down")
-        .hint("follow the task through another control node")),
-    };
-    match next {
-        Ok(Some(chunk)) => {
-            let last = matches!(chunk, Chunk::End(_) | Chunk::UpToDate | Chunk::Failed(_));
-            (line(chunk), last)
+/// How long the way to a node may be lost before its output is given up. A node whose owner
+/// changes is back within seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The output of a task. When it is followed, it survives that the way to the node changes.
+pub(super) struct Output {
+    api: Api,
+    node: NodeId,
+    task: TaskId,
+    follow: bool,
+    /// Where to go on.
+    next: u64,
+    stream: Option<OutputStream>,
+    lost: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Output {
+    pub(super) async fn open(
+        api: Api,
+        node: NodeId,
+        task: TaskId,
+        next: u64,
+        follow: bool,
+    ) -> Result<Self, Failure> {
+        let stream = Some(api.control().output(&node, &task, next, follow).await?);
+        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(2));
+        let backoff = Backoff::new(base, cap, next ^ u64::from(std::process::id()));
+        Ok(Self { api, node, task, follow, next, stream, lost: None, backoff })
+    }
+
+    /// The next line, and whether it is the last. Cancel safe.
+    pub(super) async fn next_line(&mut self) -> (OutputLine, bool) {
+        let stopping = self.api.stopping();
+        let next = tokio::select! {
+            next = self.next_chunk() => next,
+            () = stopping.cancelled() => Err(Failure::new(
+                ErrorKind::Unavailable,
+                "the control node shuts down",
+            )
+            .code("shutting_down")
+            .hint("follow the task through another control node")),
+        };
+        match next {
+            Ok(Some(chunk)) => {
+                let last = matches!(chunk, Chunk::End(_) | Chunk::UpToDate | Chunk::Failed(_));
+                (line(chunk), last)
+            }
+            Ok(None) => {
+                let error =
+                    Failure::new(ErrorKind::OutcomeUnknown, "the node ended the output early");
+                (OutputLine::Failed { error: error.code("stream_interrupted") }, true)
+            }
+            Err(error) => (OutputLine::Failed { error }, true),
         }
-        Ok(None) => {
-            let error = Failure::new(ErrorKind::OutcomeUnknown, "the node ended the output early");
-            (OutputLine::Failed { error: error.code("stream_interrupted") }, true)
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
+        loop {
+            let next = match &mut self.stream {
+                Some(stream) => stream.next().await,
+                None => {
+                    let again = self.api.control().output(&self.node, &self.task, self.next, true);
+                    match again.await {
+                        Ok(stream) => {
+                            self.stream = Some(stream);
+                            continue;
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            match next {
+                Ok(chunk) => {
+                    if let Some(Chunk::Data { next, .. }) = &chunk {
+                        self.next = *next;
+                    }
+                    self.lost = None;
+                    self.backoff.reset();
+                    return Ok(chunk);
+                }
+                Err(error) => {
+                    let lost = *self.lost.get_or_insert_with(Instant::now);
+                    let may_return =
+                        matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotConnected);
+                    if !self.follow || !may_return || lost.elapsed() >= PATIENCE {
+                        return Err(error);
+                    }
+                    self.stream = None;
+                    sleep(self.backoff.next_delay()).await;
+                }
+            }
         }
-        Err(error) => (OutputLine::Failed { error }, true),
     }
 }
 
@@ -71,15 +144,12 @@ fn line(chunk: Chunk) -> OutputLine {
 }
 
 /// An output that is read as fast as the caller takes it, and given up when the caller goes away.
-pub(super) fn pulled(output: OutputStream, stopping: CancellationToken) -> Response {
-    let lines = stream::unfold(Some(output), move |output| {
-        let stopping = stopping.clone();
-        async move {
-            let mut output = output?;
-            let (line, last) = next_line(&mut output, &stopping).await;
-            let rest = (!last).then_some(output);
-            Some((Ok::<_, std::convert::Infallible>(encode(&line)), rest))
-        }
+pub(super) fn pulled(output: Output) -> Response {
+    let lines = stream::unfold(Some(output), |output| async move {
+        let mut output = output?;
+        let (line, last) = output.next_line().await;
+        let rest = (!last).then_some(output);
+        Some((Ok::<_, Infallible>(encode(&line)), rest))
     });
     ndjson(Body::from_stream(lines))
 }

@@ -5,7 +5,11 @@ use remuda_control::TaskFilter;
 use remuda_model::{Failure, TaskId, TaskRecord};
 use remuda_wire::message::work;
 
-use super::{from_class, output, to_class};
+use super::{
+    from_class,
+    output::{self, Output},
+    to_class,
+};
 use crate::{
     answer::Answer,
     api::{Api, WORK_DEADLINE, unexpected},
@@ -29,7 +33,8 @@ pub(crate) async fn list_tasks(
     State(api): State<Api>,
     Params(query): Params<TaskQuery>,
 ) -> Answer<Json<TaskList>> {
-    let filter = TaskFilter { node: query.node, class: query.class, running: query.running };
+    let filter =
+        TaskFilter { node: query.node, class: query.class, running: query.running.then_some(true) };
     let found = api.control().tasks(filter).await?;
     Ok(Json(TaskList { tasks: found.tasks, unreachable: found.unreachable }))
 }
@@ -130,6 +135,6 @@ pub(crate) async fn follow_output(
     Params(query): Params<OutputQuery>,
 ) -> Answer<Response> {
     let node = api.locate(&task, query.node).await?;
-    let stream = api.control().output(&node, &task, query.offset, query.follow).await?;
-    Ok(output::pulled(stream, api.stopping()))
+    let output = Output::open(api, node, task, query.offset, query.follow).await?;
+    Ok(output::pulled(output))
 }
