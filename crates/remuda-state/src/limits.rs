@@ -34,13 +34,11 @@ impl Limit {
     /// The bound.
     pub fn bound(self) -> usize {
         match self {
-            Self::Nodes => 200_000,
+            Self::Nodes | Self::Revoked => 200_000,
             Self::Tokens => 10_000,
-            Self::Revoked => 200_000,
-            Self::Addresses => 64,
+            Self::Addresses | Self::Serial => 64,
             Self::Attributes | Self::Labels => 64 * 1024,
             Self::Name => 256,
-            Self::Serial => 64,
         }
     }
 

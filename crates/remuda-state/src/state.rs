@@ -196,23 +196,20 @@ impl ClusterState {
 
     fn put_node(&mut self, now: Revision, node: &NodeRecord) -> Result<Outcome, Refusal> {
         let mut record = node.clone();
-        match self.nodes.get(&node.id) {
-            Some(present) => {
-                if node.generation < present.generation {
-                    return Err(Refusal::StaleGeneration {
-                        node: node.id.clone(),
-                        offered: node.generation,
-                        known: present.generation,
-                    });
-                }
-                record.active = present.active;
-                record.created = present.created;
-                record.modified = present.modified;
+        if let Some(present) = self.nodes.get(&node.id) {
+            if node.generation < present.generation {
+                return Err(Refusal::StaleGeneration {
+                    node: node.id.clone(),
+                    offered: node.generation,
+                    known: present.generation,
+                });
             }
-            None => {
-                Limit::Nodes.check(self.nodes.size() + 1).map_err(Refusal::TooMuch)?;
-                record.created = now;
-            }
+            record.active = present.active;
+            record.created = present.created;
+            record.modified = present.modified;
+        } else {
+            Limit::Nodes.check(self.nodes.size() + 1).map_err(Refusal::TooMuch)?;
+            record.created = now;
         }
         record.active &= record.roles.is_control();
         self.replace(now, record)

@@ -38,7 +38,7 @@ impl Timing {
     pub const LAN: Self = Self {
         heartbeat: Duration::from_millis(100),
         election_min: Duration::from_millis(500),
-        election_max: Duration::from_millis(1000),
+        election_max: Duration::from_secs(1),
         snapshot_after: 5000,
     };
 }

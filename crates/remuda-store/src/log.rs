@@ -127,6 +127,12 @@ impl LogStore {
         purged.ok().flatten()
     }
 
+    /// The last index; 0 in an empty log.
+    #[cfg(test)]
+    pub(crate) fn last_index(&self) -> u64 {
+        self.with(|log| Ok(log.log_state().last().map_or(0, |id| id.0.index))).expect("open")
+    }
+
     fn with<R>(&self, work: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<R>) -> io::Result<R> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         work(log.as_mut().ok_or_else(|| io::Error::other("the log is closed"))?)

@@ -1,5 +1,7 @@
 //! The state in memory: applies committed entries, makes and installs snapshots.
 
+#![expect(clippy::result_large_err, reason = "the library's error type")]
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openraft::{

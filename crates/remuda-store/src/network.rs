@@ -22,7 +22,7 @@ use openraft::{
 };
 use remuda_model::{LinkUrl, NodeId};
 use remuda_runtime::Backoff;
-use remuda_state::ClusterState;
+use remuda_state::{ClusterState, DecodeError};
 use tokio::sync::watch;
 
 use crate::{
@@ -58,7 +58,11 @@ pub(crate) enum CallError {
     #[error("no answer in time")]
     TimedOut,
     #[error("the answer makes no sense")]
-    Nonsense,
+    Nonsense(#[source] DecodeError),
+    #[error("the answer is to another question")]
+    Mismatch,
+    #[error("the member has no name")]
+    Nameless,
     #[error("{0} bytes are too many for one call")]
     TooLarge(usize),
 }
@@ -87,7 +91,7 @@ impl Wire {
         request: Request,
         ttl: Duration,
     ) -> Result<Reply, CallError> {
-        let node = to.node().ok_or(CallError::Nonsense)?;
+        let node = to.node().ok_or(CallError::Nameless)?;
         let member = self.member(raft_id(&node));
         let addresses: &[LinkUrl] = member.as_ref().map_or(&to.addresses, |m| &m.addresses);
         let cluster = self.state.borrow().cluster().map(|cluster| cluster.id.clone());
@@ -97,8 +101,9 @@ impl Wire {
             return Err(CallError::TooLarge(rpc.len()));
         }
         let answer = self.transport.send(&node, addresses, rpc, ttl);
-        let answer = tokio::time::timeout(ttl, answer).await.map_err(|_| CallError::TimedOut)??;
-        remuda_state::decode(&answer).map_err(|_| CallError::Nonsense)
+        let answer =
+            tokio::time::timeout(ttl, answer).await.map_err(|_elapsed| CallError::TimedOut)??;
+        remuda_state::decode(&answer).map_err(CallError::Nonsense)
     }
 }
 
@@ -149,8 +154,8 @@ impl Caller {
     }
 }
 
-fn nonsense<E: std::error::Error>() -> RpcError<E> {
-    NetworkError::new(&CallError::Nonsense).into()
+fn mismatch<E: std::error::Error>() -> RpcError<E> {
+    NetworkError::new(&CallError::Mismatch).into()
 }
 
 impl RaftNetwork<Types> for Caller {
@@ -165,7 +170,7 @@ impl RaftNetwork<Types> for Caller {
         }
         match self.call(Request::Append(rpc), option.hard_ttl()).await? {
             Reply::Append(response) => Ok(response),
-            _ => Err(nonsense()),
+            _ => Err(mismatch()),
         }
     }
 
@@ -176,7 +181,7 @@ impl RaftNetwork<Types> for Caller {
     ) -> Result<VoteResponse<u64>, RpcError> {
         match self.call(Request::Vote(rpc), option.hard_ttl()).await? {
             Reply::Vote(response) => Ok(response),
-            _ => Err(nonsense()),
+            _ => Err(mismatch()),
         }
     }
 
@@ -233,7 +238,7 @@ impl Caller {
             };
             let reply = self.call(Request::Part(part), ttl).await.map_err(streaming)?;
             let Reply::Part(theirs) = reply else {
-                return Err(NetworkError::new(&CallError::Nonsense).into());
+                return Err(NetworkError::new(&CallError::Mismatch).into());
             };
             offset = end;
             if offset == bytes.len() || theirs > vote {

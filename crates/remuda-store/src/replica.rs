@@ -102,8 +102,8 @@ impl Replica {
         let mut leadership = self.leadership();
         timeout_at(end, leadership.wait_for(|now| now.is_leader))
             .await
-            .map_err(|_| BootstrapError::Propose(ProposeError::NoQuorum))?
-            .map_err(|_| BootstrapError::Propose(ProposeError::Stopped))?;
+            .map_err(|_elapsed| BootstrapError::Propose(ProposeError::NoQuorum))?
+            .map_err(|_closed| BootstrapError::Propose(ProposeError::Stopped))?;
         for command in first {
             let left = end.saturating_duration_since(Instant::now());
             let done = self.propose(command, left).await.map_err(BootstrapError::Propose)?;
@@ -146,7 +146,7 @@ impl Replica {
             return Err(ProposeError::TooLarge(size));
         }
         self.leads()?;
-        let _permit = self.inner.pending.try_acquire().map_err(|_| ProposeError::Busy)?;
+        let _permit = self.inner.pending.try_acquire().map_err(|_full| ProposeError::Busy)?;
         match timeout(deadline, self.inner.raft.client_write(command)).await {
             Ok(Ok(written)) => {
                 let applied = written.data.expect("a command has an outcome");
@@ -178,7 +178,7 @@ impl Replica {
                 }
                 Ok(Err(RaftError::APIError(CheckIsLeaderError::QuorumNotEnough(_)))) => {
                     let pause = tokio::time::sleep(backoff.next_delay());
-                    timeout_at(end, pause).await.map_err(|_| ProposeError::NoQuorum)?;
+                    timeout_at(end, pause).await.map_err(|_elapsed| ProposeError::NoQuorum)?;
                 }
                 Ok(Err(RaftError::Fatal(_))) => return Err(ProposeError::Stopped),
                 Err(_) => return Err(ProposeError::NoQuorum),
@@ -198,6 +198,11 @@ impl Replica {
             Ok(Err(_)) => Err(WaitError::Stopped),
             Err(_) => Err(WaitError::TimedOut),
         }
+    }
+
+    /// The node that this replica runs on.
+    pub fn name(&self) -> &NodeId {
+        &self.inner.node
     }
 
     /// The state as this replica has it.

@@ -1,1 +1,7 @@
-//! Tests.
+//! Whole replicas, connected in memory.
+
+mod cluster;
+mod conformance;
+mod disk;
+mod faults;
+mod growth;

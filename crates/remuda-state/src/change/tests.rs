@@ -1,1 +1,100 @@
-//! Tests.
+//! Golden bytes: what is on disks and on links never changes.
+
+use remuda_model::{Revision, Roles};
+
+use super::*;
+use crate::testing::{id, node, token};
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
+}
+
+/// A node that has something in every field.
+fn full_node() -> NodeRecord {
+    NodeRecord {
+        addresses: vec!["remuda://h:1;transport=tcp".parse().unwrap()],
+        labels: "core".parse().unwrap(),
+        attributes: [("os".to_owned(), "linux".to_owned())].into(),
+        active: true,
+        created: Revision(5),
+        modified: Revision(300),
+        ..node("a", Roles::CONTROL)
+    }
+}
+
+/// Every variant, with its bytes.
+fn golden() -> Vec<(Change, String)> {
+    let cluster = ClusterRecord {
+        id: "0123456789abcdefghjkmnpqrs".parse().unwrap(),
+        name: "c".to_owned(),
+        created_ms: 300,
+    };
+    let labels = Change::SetLabels {
+        node: id("a"),
+        labels: "core".parse().unwrap(),
+        if_revision: Some(Revision(7)),
+    };
+    let url = hex(b"remuda://h:1;transport=tcp");
+    let texts = |texts: [&str; 3]| texts.map(|text| hex(text.as_bytes()));
+    let [core, os, linux] = texts(["core", "os", "linux"]);
+    let [version, cluster_id, c] = texts(["0.1.0", cluster.id.as_str(), "c"]);
+    let token_bytes = format!("06270174017402{}0100", "07".repeat(32));
+    let node_bytes =
+        format!("023b01610200010105{version}011a{url}04{core}0102{os}05{linux}0105ac02");
+    vec![
+        (Change::Init(cluster), format!("011f1a{cluster_id}01{c}ac02")),
+        (Change::PutNode(full_node()), node_bytes),
+        (labels, format!("0309016104{core}0107")),
+        (Change::SetActive { node: id("a"), active: true }, "0403016101".to_owned()),
+        (Change::RemoveNode { node: id("a"), now_ms: 300 }, "05040161ac02".to_owned()),
+        (Change::CreateToken(token("t")), token_bytes),
+        (Change::RevokeToken("t".parse().unwrap()), "07020174".to_owned()),
+        (Change::Revoke { node: id("a"), serial: vec![1, 2] }, "08050161020102".to_owned()),
+        (Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned()),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_change_never_change() {
+    for (change, bytes) in golden() {
+        let written = codec::encode(&change);
+        assert_eq!(hex(&written), bytes, "{change:?}");
+        assert_eq!(codec::decode::<Change>(&written).unwrap(), change);
+    }
+}
+
+#[test]
+fn every_number_is_used_once_and_in_order() {
+    let numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 0x8001]);
+}
+
+#[test]
+fn a_change_of_a_newer_version_is_read_and_named() {
+    let newer: Change = codec::decode(&[99, 2, 7, 7]).unwrap();
+    assert_eq!(newer, Change::Unknown { number: 99, fields: vec![7, 7] });
+    assert_eq!(newer.understood(), Err(UnknownChange(99)));
+    let may_be_skipped: Change = codec::decode(&codec::encode(&(0x8063_u16, vec![7_u8]))).unwrap();
+    assert_eq!(may_be_skipped.understood(), Ok(()));
+}
+
+#[test]
+fn fields_must_be_those_of_the_number() {
+    // `SetActive` with one byte more.
+    assert!(codec::decode::<Change>(&[4, 4, 1, b'a', 1, 0]).is_err());
+    assert!(codec::decode::<Change>(&[4, 2, 1, b'a']).is_err());
+    // A name that is none.
+    assert!(codec::decode::<Change>(&[4, 3, 1, b'/', 1]).is_err());
+}
+
+#[test]
+fn a_command_says_whether_it_has_an_id() {
+    let change = Change::RevokeToken("t".parse().unwrap());
+    assert_eq!(hex(&codec::encode(&Command::once(change.clone()))), "0007020174");
+    let named = codec::encode(&Command::with_id([5; 16], change));
+    assert_eq!(hex(&named), format!("01{}07020174", "05".repeat(16)));
+}

@@ -8,7 +8,8 @@ use std::{
 
 use openraft::{
     ChangeMembers,
-    error::{ChangeMembershipError, ClientWriteError, RaftError},
+    error::{ChangeMembershipError, ClientWriteError, Fatal, RaftError},
+    raft::ClientWriteResponse,
 };
 use remuda_model::{LinkUrl, NodeId};
 use tokio::time::timeout;
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 use super::Replica;
 use crate::{
     MembershipError, ProposeError,
-    types::{Member, raft_id},
+    types::{Member, Metrics, Types, raft_id},
 };
 
 /// How long one change may take.
@@ -24,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How many entries a learner may lack and still become a voter.
 const MAX_LAG: u64 = 1000;
 
-type Written<T> = Result<T, RaftError<u64, ClientWriteError<u64, Member>>>;
+type Written = Result<ClientWriteResponse<Types>, RaftError<u64, ClientWriteError<u64, Member>>>;
 
 impl Replica {
     /// Lets a node replicate without a vote, or changes the addresses of one that does. Returns
@@ -113,12 +114,21 @@ impl Replica {
         self.within_limit(self.inner.raft.change_membership(change, true)).await
     }
 
-    async fn within_limit<T>(
+    async fn within_limit(
         &self,
-        change: impl Future<Output = Written<T>>,
+        change: impl Future<Output = Written>,
     ) -> Result<(), MembershipError> {
-        let error = match timeout(LIMIT, change).await {
-            Ok(Ok(_)) => return Ok(()),
+        let seen = async {
+            let index = change.await?.log_id.index;
+            // The next change looks at the members as the metrics tell them, which come later.
+            let mut metrics = self.inner.raft.metrics();
+            let is_seen = |metrics: &Metrics| {
+                metrics.membership_config.log_id().is_some_and(|id| id.index >= index)
+            };
+            metrics.wait_for(is_seen).await.map(drop).map_err(|_closed| Fatal::Stopped.into())
+        };
+        let error = match timeout(LIMIT, seen).await {
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
             Err(_) => return Err(ProposeError::NoQuorum.into()),
         };

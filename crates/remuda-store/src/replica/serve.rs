@@ -1,6 +1,6 @@
 //! Answers calls of other replicas.
 
-use std::sync::PoisonError;
+use std::{borrow::Borrow, sync::PoisonError};
 
 use bytes::Bytes;
 use openraft::error::{Fatal, RaftError};
@@ -85,8 +85,9 @@ impl Replica {
     }
 }
 
-fn fatal(error: Fatal<u64>) -> Failure {
-    Failure::new(ErrorKind::Unavailable, remuda_model::Chain(&error).to_string()).code("stopped")
+fn fatal(error: impl Borrow<Fatal<u64>>) -> Failure {
+    let text = remuda_model::Chain(error.borrow()).to_string();
+    Failure::new(ErrorKind::Unavailable, text).code("stopped")
 }
 
 fn stopped(error: RaftError<u64>) -> Failure {
