@@ -91,17 +91,16 @@ impl Output {
 
     async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
         loop {
-            let next = match &mut self.stream {
-                Some(stream) => stream.next().await,
-                None => {
-                    let again = self.api.control().output(&self.node, &self.task, self.next, true);
-                    match again.await {
-                        Ok(stream) => {
-                            self.stream = Some(stream);
-                            continue;
-                        }
-                        Err(error) => Err(error),
+            let next = if let Some(stream) = &mut self.stream {
+                stream.next().await
+            } else {
+                let again = self.api.control().output(&self.node, &self.task, self.next, true);
+                match again.await {
+                    Ok(stream) => {
+                        self.stream = Some(stream);
+                        continue;
                     }
+                    Err(error) => Err(error),
                 }
             };
             match next {
