@@ -109,8 +109,7 @@ impl Actor {
     /// Serves somebody who comes while there is no connection.
     async fn first(&mut self, ask: Ask) -> Option<Connection> {
         if self.replaced {
-            let message = "another agent has taken over the tasks of this node";
-            refuse(ask, &Failure::new(ErrorKind::Unavailable, message));
+            refuse(ask, &taken_over());
             return None;
         }
         match self.place.attach(matches!(ask, Ask::Spawn(..))).await {
@@ -244,12 +243,13 @@ impl Actor {
 
     /// The connection has ended: nobody will answer.
     fn lost(&mut self) {
+        let unknown = if self.replaced { taken_over } else { not_running };
         for pending in std::mem::take(&mut self.pending).into_values() {
             match pending {
                 // Whether it was started will show when the tasks are settled.
                 Pending::Spawn(task, answer) => {
                     let progress = self.watched.get(&task).map(watch::Sender::subscribe);
-                    drop(answer.send(progress.ok_or_else(not_running)));
+                    drop(answer.send(progress.ok_or_else(unknown)));
                 }
                 Pending::Call(answer) => {
                     let message = "the holder of the tasks died before it answered";
@@ -275,6 +275,11 @@ impl Actor {
 
 fn not_running() -> Failure {
     Failure::new(ErrorKind::Conflict, "the process has ended").code("task_ended")
+}
+
+fn taken_over() -> Failure {
+    let message = "another agent has taken over the tasks of this node";
+    Failure::new(ErrorKind::Unavailable, message)
 }
 
 fn refuse(ask: Ask, failure: &Failure) {

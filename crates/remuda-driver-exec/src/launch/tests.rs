@@ -15,7 +15,7 @@ fn prepare(spec: &ExecSpec) -> Result<Launch, Failure> {
 fn output(spec: &ExecSpec) -> String {
     let launch = prepare(spec).unwrap();
     let mut command = launch.command(Fork::default()).unwrap();
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.stdin(Stdio::null()).stdout(Stdio::piped()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -112,6 +112,7 @@ fn another_user_has_its_own_groups_and_home() {
     assert!(!lines[1].split(' ').any(|group| group == "0"), "{out}");
     assert!(lines[2].ends_with(" nobody"));
     let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let closed = ExecSpec { cwd: Some(dir.path().to_str().unwrap().to_owned()), ..nobody };
     assert!(spawn_error(&closed).message.starts_with("cwd: "));
 }
