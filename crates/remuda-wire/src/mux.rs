@@ -292,6 +292,15 @@ impl Mux {
         self.settle(key);
     }
 
+    /// Ends both directions at once and lets go of both: a call that nobody waits for. The sending
+    /// direction may have been finished and released before.
+    pub fn give_up(&mut self, key: Key, code: u32, text: &str) {
+        self.reset(key, code, text);
+        self.stop(key, code, text);
+        self.release_send(key);
+        self.release_recv(key);
+    }
+
     /// Says farewell and forgets everything else that was to be sent.
     pub fn close(&mut self, code: u32, text: &str) {
         if !self.closed {
@@ -370,12 +379,11 @@ impl Mux {
 
     fn plan_reset(&mut self, key: Key, flags: u8, code: u32, text: &str) {
         let stream = &mut self.streams[key.index()];
-        match &mut stream.reset {
-            Some(reset) => reset.flags |= flags,
-            None => {
-                let reason = Reason { code, text: cut_text(text).to_owned() };
-                stream.reset = Some(Box::new(PendingReset { flags, reason }));
-            }
+        if let Some(reset) = &mut stream.reset {
+            reset.flags |= flags;
+        } else {
+            let reason = Reason { code, text: cut_text(text).to_owned() };
+            stream.reset = Some(Box::new(PendingReset { flags, reason }));
         }
         self.plan_urgent(key);
     }

@@ -139,7 +139,7 @@ fn frame_like() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        drop(input(&mut listener(), &bytes));
+        let _named = input(&mut listener(), &bytes);
     }
 
     #[test]
