@@ -1,11 +1,27 @@
 //! The agent of a node: job classes, tasks, events, status.
-#![allow(dead_code, reason = "being built")]
+//!
+//! [`Worker`] opens the records of the node, finds the control node that owns it, keeps a session
+//! with it, and answers its calls. Everything that decides is a pure state machine in a module
+//! `core`; an `actor` beside it performs what was decided.
+
+mod agent;
+mod boot;
 mod caught;
 mod epoch;
 mod failures;
+mod labels;
+mod node_class;
 mod owner;
 mod registry;
+mod serve;
+mod session;
 mod spool;
 mod status;
 mod store;
 mod tasks;
+mod worker;
+
+pub use boot::StartError;
+pub use node_class::{NodeInfo, NodeReply, NodeRequest};
+pub use store::StoreError;
+pub use worker::{Worker, WorkerConfig};

@@ -1,2 +1,23 @@
-//! x
+//! Finds the owner of this worker and keeps a session with it.
+
+mod actor;
 mod core;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use remuda_link::Link;
+use remuda_model::{Failure, LinkUrl};
+
+pub(crate) use self::actor::{Actor, LEARNT_KEY, learnt};
+
+/// Dials one address.
+pub(crate) type Dialler =
+    Arc<dyn Fn(LinkUrl) -> BoxFuture<'static, Result<Link, Failure>> + Send + Sync>;
+
+/// A dial that has not ended then has failed.
+const DIAL_LIMIT: Duration = Duration::from_secs(15);
+/// How long a control node may take to answer an announcement.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(5);
+/// How long calls on a link that is replaced may still run.
+const RETIRE_LIMIT: Duration = Duration::from_secs(60);

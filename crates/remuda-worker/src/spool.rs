@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remuda_model::{Chain, Event, EventBody, Generation, NodeId, TaskId};
 use remuda_runtime::{Backoff, CancellationToken, wall_ms};
-use remuda_wire::{decode, encode};
+use remuda_wire::{DecodeError, decode, encode};
 use tokio::sync::{Notify, mpsc, watch};
 
 use self::core::{Bounds, Core, Effect};
@@ -65,10 +65,11 @@ pub(crate) fn open(
     generation: Generation,
     loaded: &Loaded,
     store: Store,
-) -> Result<(Spool, Actor), UnreadableEvent> {
-    let acknowledged = loaded.meta(KEY).and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+) -> Result<(Spool, Actor), DecodeError> {
+    let acknowledged =
+        loaded.meta(KEY).and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
     let read = |(_, bytes): &(Vec<u8>, Vec<u8>)| {
-        let event: Event = decode(bytes).map_err(UnreadableEvent)?;
+        let event: Event = decode(bytes)?;
         let size = core::size(&event);
         Ok((event, size))
     };
@@ -89,11 +90,6 @@ pub(crate) fn open(
     let actor = Actor { shelf, events: inbox, durable, acknowledged, ended, store };
     Ok((spool, actor))
 }
-
-/// An event on disk cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("an event on disk cannot be read")]
-pub struct UnreadableEvent(#[source] remuda_wire::DecodeError);
 
 fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     // No code that holds the lock leaves the events half changed.

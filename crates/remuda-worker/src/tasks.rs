@@ -4,7 +4,7 @@ mod actor;
 mod core;
 mod live;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_model::{
     EventBody, Failure, Generation, NodeId, NodeStatus, TaskEnd, TaskId, TaskRecord,
@@ -13,7 +13,7 @@ use remuda_plugin::{Class, RawInput, output::OutputLog};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::{
-    actor::Actor,
+    actor::{Actor, WANTED_KEY},
     core::{Stored, not_ready},
 };
 use self::{
@@ -53,9 +53,35 @@ pub(crate) struct Found {
     pub(crate) record: TaskRecord,
     inbox: Option<mpsc::Sender<RawInput>>,
     /// Its output, unless it keeps none.
-    pub(crate) output: Option<OutputLog>,
+    pub(crate) output: Option<Output>,
     /// How it ended, once it has.
     pub(crate) ended: watch::Receiver<Option<TaskEnd>>,
+}
+
+/// The output of a task.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Of one that runs, or ended in this boot.
+    Log(OutputLog),
+    /// Of one that ended in an earlier boot.
+    LeftBehind {
+        /// Where it is.
+        dir: PathBuf,
+        /// How the task ended.
+        end: TaskEnd,
+    },
+}
+
+impl Output {
+    /// Gets ready to read it.
+    pub(crate) async fn open(self) -> io::Result<OutputLog> {
+        match self {
+            Self::Log(log) => Ok(log),
+            Self::LeftBehind { dir, end } => {
+                tokio::task::spawn_blocking(move || OutputLog::left_behind(dir, end)).await?
+            }
+        }
+    }
 }
 
 impl Tasks {
@@ -75,13 +101,8 @@ impl Tasks {
         }
     }
 
-    /// Says something to a running task and waits for its answer.
-    pub(crate) async fn command(
-        &self,
-        id: &TaskId,
-        payload: Vec<u8>,
-        deadline: Duration,
-    ) -> Result<Vec<u8>, Failure> {
+    /// Says something to a running task and waits for its answer, however long that takes.
+    pub(crate) async fn command(&self, id: &TaskId, payload: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let found = self.find(id).await?;
         let ended = || {
             Failure::new(remuda_model::ErrorKind::Conflict, format!("task `{id}` has ended"))
@@ -89,15 +110,11 @@ impl Tasks {
         };
         let inbox = found.inbox.ok_or_else(ended)?;
         let (reply, answer) = oneshot::channel();
-        let answered = async {
-            inbox.send(RawInput::Command(payload, reply)).await.map_err(|_ended| ended())?;
-            answer.await.unwrap_or_else(|_dropped| {
-                Err(Failure::failed(format!("task `{id}` has not answered the command")))
-            })
-        };
-        tokio::time::timeout(deadline, answered)
-            .await
-            .unwrap_or_else(|_late| Err(failures::timed_out("the command", deadline)))
+        inbox.send(RawInput::Command(payload, reply)).await.map_err(|_ended| ended())?;
+        answer.await.unwrap_or_else(|_dropped| {
+            Err(Failure::failed(format!("task `{id}` has not answered the command"))
+                .code("no_answer"))
+        })
     }
 
     /// Asks a task to end, and ends it by force after the grace. A task that has ended is no error.
@@ -149,10 +166,13 @@ impl Tasks {
         }
     }
 
-    /// The link to the owner is found, or lost.
+    /// The link to the owner is found, or lost; the status shows it when this returns.
     pub(crate) async fn connection(&self, connection: Connection) {
+        let (done, shown) = oneshot::channel();
         // After a shutdown nobody shows a status.
-        drop(self.tell(Message::Connection(connection)).await);
+        if self.tell(Message::Connection(connection, done)).await.is_ok() {
+            drop(shown.await);
+        }
     }
 
     /// Takes no more tasks, and waits until none runs or `limit` has passed.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use remuda_model::{Epoch, Failure, LinkUrl, NodeId};
+use remuda_model::{Epoch, Failure, LinkUrl, NodeId, Transport};
 use remuda_runtime::Backoff;
 use remuda_wire::message::announce::Placement;
 
@@ -22,6 +22,8 @@ use crate::status::Connection;
 const MAX_HOPS: u8 = 4;
 /// Addresses that are tried in one search.
 const MAX_TARGETS: usize = 64;
+/// Addresses that are kept over restarts.
+const MAX_LEARNT: usize = 32;
 /// A dial that takes this long gets company.
 const STAGGER: Duration = Duration::from_secs(1);
 /// Dials at the same time.
@@ -44,7 +46,7 @@ pub(super) enum Input {
     /// Where control nodes may be.
     Candidates(Vec<LinkUrl>),
     /// A dial has ended: with a link to this node, or with a failure.
-    Dialled { dial: DialId, outcome: Result<(LinkId, NodeId), Failure> },
+    Dialled { dial: DialId, outcome: Result<(LinkId, Far), Failure> },
     /// The answer to an announcement.
     Answered { link: LinkId, outcome: Result<Placement, Failure> },
     /// A session is up, or could not be opened.
@@ -54,11 +56,18 @@ pub(super) enum Input {
     /// The owner says that there is another one.
     Moved { session: SessionId, epoch: Epoch, owner: NodeId, addresses: Vec<LinkUrl> },
     /// A control node has dialled this one.
-    Offered { link: LinkId, node: NodeId },
+    Offered { link: LinkId, far: Far },
     /// A link is gone.
     LinkLost { link: LinkId },
     /// Time has passed.
     Tick,
+}
+
+/// Who is at the other end of a link, and where it can be dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Far {
+    pub(super) node: NodeId,
+    pub(super) addresses: Vec<LinkUrl>,
 }
 
 /// What must be done, in this order.
@@ -76,8 +85,8 @@ pub(super) enum Effect {
     Retire { link: LinkId },
     /// Close a link that this worker has dialled and not used.
     Close { link: LinkId },
-    /// Remember where the owner can be dialled.
-    Learn { owner: Vec<LinkUrl> },
+    /// Keep these addresses of control nodes over restarts, the last owner's first.
+    Learn(Vec<LinkUrl>),
     /// Show whether the owner is found.
     Show(Connection),
     /// Tell people why no control node takes this worker.
@@ -86,7 +95,7 @@ pub(super) enum Effect {
 
 #[derive(Debug)]
 struct Known {
-    node: NodeId,
+    far: Far,
     /// By this worker, which therefore closes it when it is not needed.
     dialled: bool,
 }
@@ -104,8 +113,8 @@ struct Current {
 #[derive(Debug)]
 pub(super) struct Core {
     candidates: Vec<LinkUrl>,
-    /// Where the last owner could be dialled.
-    owner: Vec<LinkUrl>,
+    /// Where owners could be dialled, the last one first.
+    learnt: Vec<LinkUrl>,
     /// Links that are up.
     links: BTreeMap<LinkId, Known>,
     session: Option<Current>,
@@ -125,10 +134,10 @@ pub(super) struct Core {
 
 impl Core {
     /// A search that begins with the first input.
-    pub(super) fn new(owner: Vec<LinkUrl>, epoch: Epoch, seed: u64) -> Self {
+    pub(super) fn new(learnt: Vec<LinkUrl>, epoch: Epoch, seed: u64) -> Self {
         Self {
             candidates: Vec::new(),
-            owner,
+            learnt,
             links: BTreeMap::new(),
             session: None,
             search: None,
@@ -175,7 +184,7 @@ impl Core {
                     self.begin(now, &mut out);
                 }
             }
-            Input::Offered { link, node } => self.offered(now, link, node, &mut out),
+            Input::Offered { link, far } => self.offered(now, link, far, &mut out),
             // Whoever waits for something on the link learns of its end by that.
             Input::LinkLost { link } => drop(self.links.remove(&link)),
             Input::Tick => self.tick(now, &mut out),
@@ -215,7 +224,7 @@ impl Core {
     }
 
     fn ways_to(&self, owner: &NodeId, addresses: &[LinkUrl]) -> VecDeque<Target> {
-        let links = self.links.iter().filter(|(_, known)| known.node == *owner);
+        let links = self.links.iter().filter(|(_, known)| known.far.node == *owner);
         let links = links.map(|(link, _)| Target::Link(*link));
         let urls = addresses.iter().take(MAX_TARGETS).cloned().map(Target::Url);
         links.chain(urls).collect()
@@ -225,7 +234,7 @@ impl Core {
     fn everybody(&mut self) -> VecDeque<Target> {
         let mut others = self.candidates.clone();
         self.random.shuffle(&mut others);
-        let mut urls = self.owner.clone();
+        let mut urls = self.learnt.clone();
         if let Some((_, addresses)) = self.successor.take() {
             urls.splice(0..0, addresses);
         }
@@ -280,13 +289,13 @@ impl Core {
         &mut self,
         now: Duration,
         dial: DialId,
-        outcome: Result<(LinkId, NodeId), Failure>,
+        outcome: Result<(LinkId, Far), Failure>,
         out: &mut Vec<Effect>,
     ) {
         let wanted = self.search.as_mut().is_some_and(|search| search.take_dial(dial));
         match outcome {
-            Ok((link, node)) => {
-                self.links.insert(link, Known { node, dialled: true });
+            Ok((link, far)) => {
+                self.links.insert(link, Known { far, dialled: true });
                 if wanted {
                     self.announce(link, out);
                 } else {
@@ -364,8 +373,6 @@ impl Core {
         let fallback = search.redirect.as_ref().map_or(link, |redirect| redirect.fallback);
         let possible = search.hops <= MAX_HOPS && !search.unreachable.contains(&owner);
         search.redirect = possible.then_some(Redirect { owner, targets, fallback });
-        out.push(Effect::Learn { owner: to.to_vec() });
-        self.owner = to.to_vec();
         if fallback != link || !possible {
             self.release(link, out);
         }
@@ -379,6 +386,10 @@ impl Core {
         self.epoch = epoch;
         if let Some(search) = &mut self.search {
             search.phase = Phase::Opening { session, link, epoch, relayed };
+        }
+        if self.session.is_none() {
+            // The owner calls as soon as it has welcomed, and must not be refused then.
+            out.push(Effect::Show(Connection::Placed));
         }
         out.push(Effect::Open { session, link, epoch });
     }
@@ -404,6 +415,9 @@ impl Core {
             if let Some(search) = &mut self.search {
                 search.phase = Phase::default();
             }
+            if self.session.is_none() {
+                out.push(Effect::Show(Connection::Looking));
+            }
             self.refused(failure);
             self.release(link, out);
             return self.advance(now, out);
@@ -414,6 +428,7 @@ impl Core {
         self.soon.reset();
         self.late.reset();
         out.push(Effect::Show(Connection::Placed));
+        self.learn(link, out);
         let before_link = before.as_ref().map(|before| before.link);
         if let Some(before) = before {
             out.push(Effect::End { session: before.session });
@@ -423,6 +438,23 @@ impl Core {
             let retire = before_link == Some(other);
             if retire { Effect::Retire { link: other } } else { Effect::Close { link: other } }
         }));
+    }
+
+    /// Remembers where the node can be dialled through which the owner was found.
+    fn learn(&mut self, link: LinkId, out: &mut Vec<Effect>) {
+        let Some(known) = self.links.get(&link) else { return };
+        let addresses = known.far.addresses.iter();
+        // Memory means nothing to the next process.
+        let addresses = addresses.filter(|url| url.transport != Transport::Mem);
+        let mut learnt: Vec<_> = addresses.cloned().collect();
+        learnt.extend(self.learnt.iter().cloned());
+        let mut seen = BTreeSet::new();
+        learnt.retain(|url| seen.insert(url.clone()));
+        learnt.truncate(MAX_LEARNT);
+        if learnt != self.learnt {
+            self.learnt.clone_from(&learnt);
+            out.push(Effect::Learn(learnt));
+        }
     }
 
     fn ended(&mut self, now: Duration, session: SessionId, out: &mut Vec<Effect>) {
@@ -438,8 +470,9 @@ impl Core {
         }
     }
 
-    fn offered(&mut self, now: Duration, link: LinkId, node: NodeId, out: &mut Vec<Effect>) {
-        self.links.insert(link, Known { node: node.clone(), dialled: false });
+    fn offered(&mut self, now: Duration, link: LinkId, far: Far, out: &mut Vec<Effect>) {
+        let node = far.node.clone();
+        self.links.insert(link, Known { far, dialled: false });
         let Some(search) = &mut self.search else {
             if self.session.is_none() {
                 self.begin(now, out);

@@ -50,7 +50,11 @@ async fn a_value_without_its_checksum_is_called_damaged() {
     let database = redb::Database::open(&path).expect("opens");
     let transaction = database.begin_write().expect("begins");
     let table = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-    transaction.open_table(table).expect("table").insert(&b"a"[..], &b"12345"[..]).expect("inserts");
+    transaction
+        .open_table(table)
+        .expect("table")
+        .insert(&b"a"[..], &b"12345"[..])
+        .expect("inserts");
     transaction.commit().expect("commits");
     drop(database);
     let error = Store::open(&path).await.expect_err("refuses");

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Change, Loaded, StoreError, Table, envelope};
@@ -82,7 +84,8 @@ pub(super) fn open(path: &Path) -> Result<(Database, Loaded), StoreError> {
         (Table::Events, &mut loaded.events),
     ] {
         for (key, value) in all {
-            let inner = envelope::unseal(table.name(), key, value).ok_or_else(|| bad(path, table, key))?;
+            let inner =
+                envelope::unseal(table.name(), key, value).ok_or_else(|| bad(path, table, key))?;
             *value = inner.to_vec();
         }
     }
@@ -141,7 +144,7 @@ impl Owner {
             if let Some(closed) = self.perform(group) {
                 drop(self.database);
                 // Whoever asked may have stopped waiting.
-                drop(closed.send(()));
+                let _ = closed.send(());
                 return;
             }
         }

@@ -13,7 +13,7 @@ use remuda_wire::encode;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Found, Setup, Stored,
+    Found, Output, Setup, Stored,
     core::{About, Answer, CallId, Core, Effect, Input, Now},
     live::{self, Live, Way},
 };
@@ -44,7 +44,7 @@ pub(super) enum Message {
     Find { id: TaskId, follow: bool, reply: oneshot::Sender<Option<Box<Found>>> },
     List { reply: oneshot::Sender<Vec<TaskRecord>> },
     Unfollow { id: TaskId, to_end: bool },
-    Connection(Connection),
+    Connection(Connection, oneshot::Sender<()>),
     Drain,
     Begun { id: TaskId, outcome: Result<Running, Failure> },
     Inner(Input),
@@ -184,7 +184,7 @@ impl Actor {
                 return;
             }
             Message::Find { id, follow, reply } => {
-                let found = self.find(&id).await;
+                let found = self.find(&id);
                 let follow = follow && found.is_some();
                 // A caller that has gone meanwhile will not unfollow.
                 if reply.send(found.map(Box::new)).is_err() || !follow {
@@ -197,7 +197,12 @@ impl Actor {
                 return;
             }
             Message::Unfollow { id, to_end } => Input::Unfollow { id, to_end },
-            Message::Connection(connection) => Input::Connection(connection),
+            Message::Connection(connection, done) => {
+                self.step(Input::Connection(connection)).await;
+                // Whoever said it may not wait.
+                let _ = done.send(());
+                return;
+            }
             Message::Drain => Input::Drain,
             Message::Begun { id, outcome } => {
                 let outcome = outcome.map(|running| self.begun(&id, running));
@@ -218,15 +223,15 @@ impl Actor {
         call
     }
 
-    async fn find(&self, id: &TaskId) -> Option<Found> {
+    fn find(&self, id: &TaskId) -> Option<Found> {
         let record = self.core.task(id)?.clone();
         let live = self.live.get(id);
-        let output = match live.and_then(|live| live.output.clone()) {
-            Some(output) => Some(output),
-            None => match (self.core.output_dir(id), &record.end) {
-                (Some(dir), Some(end)) => live::left_behind(dir.to_owned(), end.clone()).await,
-                _ => None,
-            },
+        let output = match (live.and_then(|live| live.output.clone()), self.core.output_dir(id)) {
+            (Some(log), _) => Some(Output::Log(log)),
+            (None, Some(dir)) => {
+                record.end.clone().map(|end| Output::LeftBehind { dir: dir.to_owned(), end })
+            }
+            (None, None) => None,
         };
         let ended = live.map_or_else(|| watch::channel(None).1, |live| live.ended.subscribe());
         let ended = match &record.end {
@@ -300,7 +305,7 @@ impl Actor {
         }
     }
 
-    async fn record(&self, id: TaskId, stored: &Stored, answer: bool) {
+    async fn record(&mut self, id: TaskId, stored: &Stored, answer: bool) {
         let key = id.as_str().as_bytes().to_vec();
         let put = Change::Put { table: Table::Tasks, key, value: encode(stored).to_vec() };
         let written = self.setup.store.submit(vec![put]).await;

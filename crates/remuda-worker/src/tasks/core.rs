@@ -15,8 +15,8 @@ use remuda_model::{
     TaskRecord, TaskState,
 };
 
-use self::entry::{Entry, Phase};
 pub(crate) use self::entry::Stored;
+use self::entry::{Entry, Phase};
 use crate::status::{Connection, StatusMachine, Wanted};
 
 /// Tasks that have not ended.
@@ -234,12 +234,10 @@ impl Core {
         let mut out = Vec::new();
         let (status, running) = (self.status.status(), self.running);
         match input {
-            Input::Start { call, id, class, attached } => {
-                match self.admit(&id, attached) {
-                    Ok(()) => self.start(now, call, id, class, attached, &mut out),
-                    Err(failure) => out.push(Effect::Reply { call, outcome: Err(failure) }),
-                }
-            }
+            Input::Start { call, id, class, attached } => match self.admit(&id, attached) {
+                Ok(()) => self.start(now, call, id, class, attached, &mut out),
+                Err(failure) => out.push(Effect::Reply { call, outcome: Err(failure) }),
+            },
             Input::Recorded { id, outcome } => self.recorded(now, &id, outcome, &mut out),
             Input::Started { id, outcome } => self.started(now, &id, outcome, &mut out),
             Input::WorkEnded { id, end } => self.end(now, &id, end, &mut out),

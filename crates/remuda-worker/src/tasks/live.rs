@@ -1,6 +1,6 @@
 //! What belongs to one task at run time: its channels, its work, and the means to end it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use remuda_model::{Failure, TaskEnd};
 use remuda_plugin::{Class, RawInput, RawTask, Running, Work, output::OutputLog};
@@ -67,10 +67,4 @@ pub(super) async fn run(work: Work, kill: CancellationToken) -> TaskEnd {
         }),
         () = kill.cancelled() => TaskEnd::Stopped,
     }
-}
-
-/// The output that a task of an earlier boot has left.
-pub(super) async fn left_behind(dir: PathBuf, end: TaskEnd) -> Option<OutputLog> {
-    let log = tokio::task::spawn_blocking(move || OutputLog::left_behind(dir, end)).await;
-    log.ok()?.ok()
 }

@@ -80,6 +80,9 @@ impl Search {
             Phase::Dialling { .. } => None,
             Phase::Announcing { link } | Phase::Opening { link, .. } => Some(link),
         };
-        present.into_iter().chain(self.redirect.as_ref().map(|redirect| redirect.fallback)).collect()
+        present
+            .into_iter()
+            .chain(self.redirect.as_ref().map(|redirect| redirect.fallback))
+            .collect()
     }
 }

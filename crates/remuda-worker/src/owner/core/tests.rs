@@ -9,6 +9,10 @@ fn url(port: u16) -> LinkUrl {
     LinkUrl { host: "10.0.0.1".to_owned(), port, transport: Transport::Tls, path: None }
 }
 
+fn far(name: &str) -> Far {
+    Far { node: node(name), addresses: Vec::new() }
+}
+
 fn node(name: &str) -> NodeId {
     name.parse().unwrap()
 }
@@ -53,7 +57,7 @@ impl Play {
 
     fn dial_reaches(&mut self, link: LinkId, name: &str) {
         let (dial, _) = self.dial();
-        self.give(Input::Dialled { dial, outcome: Ok((link, node(name))) });
+        self.give(Input::Dialled { dial, outcome: Ok((link, far(name))) });
     }
 
     fn dial_fails(&mut self) {
@@ -170,7 +174,7 @@ fn a_slow_dial_gets_company_and_the_first_success_wins() {
     play.give(Input::Tick);
     play.dial_reaches(7, "c2");
     play.announces(7, &[]);
-    play.give(Input::Dialled { dial: slow, outcome: Ok((8, node("c1"))) });
+    play.give(Input::Dialled { dial: slow, outcome: Ok((8, far("c1"))) });
     assert_eq!(play.effects, [Effect::Close { link: 8 }]);
 }
 
@@ -274,9 +278,9 @@ fn a_lasting_refusal_is_told_and_tried_slowly() {
 fn a_link_from_a_control_node_is_used_at_once() {
     let mut play = Play::new().with(Input::Candidates(vec![url(1)]));
     let (dial, _) = play.dial();
-    play.give(Input::Offered { link: 3, node: node("c3") });
+    play.give(Input::Offered { link: 3, far: far("c3") });
     play.announces(3, &[]);
-    play.give(Input::Dialled { dial, outcome: Ok((4, node("c1"))) });
+    play.give(Input::Dialled { dial, outcome: Ok((4, far("c1"))) });
     assert_eq!(play.effects, [Effect::Close { link: 4 }]);
     play.answer(3, Placement::Owned { epoch: Epoch(5) });
     play.opens();
@@ -286,11 +290,11 @@ fn a_link_from_a_control_node_is_used_at_once() {
 #[test]
 fn a_newer_owner_that_dials_takes_over_and_an_old_one_does_not() {
     let (mut play, old) = Play::owned();
-    play.give(Input::Offered { link: 2, node: node("c2") });
+    play.give(Input::Offered { link: 2, far: far("c2") });
     play.announces(2, &[]);
     play.answer(2, redirect("c1", 1));
     assert_eq!(play.effects, []);
-    play.give(Input::Offered { link: 3, node: node("c3") });
+    play.give(Input::Offered { link: 3, far: far("c3") });
     play.answer(3, Placement::Owned { epoch: Epoch(6) });
     play.opens();
     assert!(play.effects.contains(&Effect::End { session: old }));
@@ -302,11 +306,27 @@ fn a_direct_way_replaces_a_relay() {
     play.dial_reaches(1, "c1");
     play.answer(1, Placement::Relay { epoch: Epoch(5), owner: node("c2") });
     let relayed = play.opens();
-    play.give(Input::Offered { link: 2, node: node("c2") });
+    play.give(Input::Offered { link: 2, far: far("c2") });
     play.answer(2, Placement::Owned { epoch: Epoch(5) });
     play.opens();
     assert!(play.effects.contains(&Effect::End { session: relayed }));
     assert!(play.effects.contains(&Effect::Retire { link: 1 }));
+}
+
+#[test]
+fn where_the_owner_was_found_is_remembered_and_tried_first() {
+    let mut play = Play::new().with(Input::Candidates(vec![url(1)]));
+    let (dial, _) = play.dial();
+    let memory = LinkUrl { transport: Transport::Mem, ..url(9) };
+    let far = Far { node: node("c1"), addresses: vec![url(7), memory, url(1)] };
+    play.give(Input::Dialled { dial, outcome: Ok((1, far)) });
+    play.answer(1, Placement::Owned { epoch: Epoch(5) });
+    play.opens();
+    assert!(play.effects.contains(&Effect::Learn(vec![url(7), url(1)])));
+
+    let mut again = Core::new(vec![url(7), url(1)], Epoch(5), 2);
+    let effects = again.handle(secs(0), Input::Candidates(vec![url(3)]));
+    assert!(matches!(&effects[1], Effect::Dial { url: to, .. } if *to == url(7)), "{effects:?}");
 }
 
 #[test]
@@ -354,7 +374,7 @@ proptest! {
                     let outcome = if what == 1 { Err(failure()) } else {
                         world.next_link += 1;
                         world.links.insert(world.next_link);
-                        Ok((world.next_link, name))
+                        Ok((world.next_link, Far { node: name, addresses }))
                     };
                     Some(Input::Dialled { dial, outcome })
                 }
@@ -389,7 +409,7 @@ proptest! {
                 7 => {
                     world.next_link += 1;
                     world.links.insert(world.next_link);
-                    Some(Input::Offered { link: world.next_link, node: name })
+                    Some(Input::Offered { link: world.next_link, far: Far { node: name, addresses } })
                 }
                 8 => world.links.pop_first().map(|link| Input::LinkLost { link }),
                 _ => None,
@@ -407,7 +427,7 @@ proptest! {
                     Effect::Close { link } | Effect::Retire { link } => {
                         world.links.remove(&link);
                     }
-                    Effect::Learn { .. } | Effect::Show(_) | Effect::Complain(_) => (),
+                    Effect::Learn(_) | Effect::Show(_) | Effect::Complain(_) => (),
                 }
             }
             prop_assert!(world.dials.len() <= 40);

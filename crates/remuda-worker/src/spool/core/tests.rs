@@ -59,7 +59,7 @@ fn bytes_overflow_as_well() {
     }
     core.written(5);
     assert!(core.bytes <= 2_000);
-    assert_eq!(core.after(0, 9, 9_999)[0].body, EventBody::Gap { from: 1, to: 4 });
+    assert_eq!(core.after(0, 9, 9_999)[0].body, EventBody::Gap { from: 1, to: 3 });
 }
 
 #[test]

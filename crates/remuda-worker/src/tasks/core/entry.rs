@@ -82,10 +82,8 @@ impl Entry {
 
     /// Whether the task is one for users: its class has accepted it, or it once had.
     pub(super) fn is_shown(&self) -> bool {
-        let is_new = matches!(
-            self.phase,
-            Phase::Recording { .. } | Phase::Starting { call: Some(_), .. }
-        );
+        let is_new =
+            matches!(self.phase, Phase::Recording { .. } | Phase::Starting { call: Some(_), .. });
         !is_new
     }
 }

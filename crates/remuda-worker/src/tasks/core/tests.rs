@@ -246,7 +246,9 @@ fn after_a_restart_running_tasks_go_to_their_class_and_unreported_ends_are_repor
     ];
     let node: NodeId = "w1".parse().unwrap();
     let (mut core, effects) = Core::new(node, Generation(2), Wanted::Ready, stored, at(0));
-    assert!(matches!(&effects[0], Effect::Report(EventBody::TaskEnded { task, .. }) if *task == id("ended")));
+    assert!(
+        matches!(&effects[0], Effect::Report(EventBody::TaskEnded { task, .. }) if *task == id("ended"))
+    );
     assert!(effects.contains(&Effect::RecoverClass { id: id("runs"), class: class() }));
     assert!(effects.contains(&Effect::ShowRunning(1)));
     let lost = core.task(&id("attached")).and_then(|task| task.end.clone());

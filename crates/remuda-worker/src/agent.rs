@@ -1,0 +1,61 @@
+//! What all parts of a worker share.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use remuda_model::{EventBody, Generation, LinkUrl, NodeId, NodeStats, Roles};
+use remuda_runtime::CancellationToken;
+use remuda_wire::message::announce::Announce;
+use tokio::sync::mpsc;
+
+use crate::{
+    epoch::EpochGate, labels::LabelBook, node_class, registry::Registry, spool::Spool,
+    store::Store, tasks::Tasks,
+};
+
+/// What all parts of a worker share.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) node: NodeId,
+    pub(crate) generation: Generation,
+    pub(crate) roles: Roles,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) attributes: BTreeMap<String, String>,
+    /// Where this node can be dialled.
+    pub(crate) addresses: Mutex<Vec<LinkUrl>>,
+    pub(crate) labels: Arc<LabelBook>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) tasks: Tasks,
+    pub(crate) gate: EpochGate,
+    pub(crate) spool: Spool,
+    pub(crate) events: mpsc::Sender<EventBody>,
+    pub(crate) store: Store,
+    /// Cancelled when the agent shuts down.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Agent {
+    /// How this worker presents itself.
+    pub(crate) fn announce(&self, unreachable: Vec<NodeId>) -> Announce {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Announce {
+            node: self.node.clone(),
+            generation: self.generation,
+            roles: self.roles,
+            version: remuda_model::VERSION.to_owned(),
+            addresses,
+            labels: self.labels.get(),
+            attributes: self.attributes.clone(),
+            epoch: self.gate.highest(),
+            unreachable,
+        }
+    }
+
+    /// What this node measures now.
+    pub(crate) async fn measure(&self) -> NodeStats {
+        node_class::measure(self.data_dir.clone()).await
+    }
+}

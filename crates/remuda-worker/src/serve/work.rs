@@ -1,0 +1,100 @@
+//! Answers one call: decode, check, do, encode.
+
+use std::{sync::Arc, time::Duration};
+
+use remuda_link::{Stream, StreamError, code};
+use remuda_model::Failure;
+use remuda_plugin::{EventSink, RequestContext};
+use remuda_wire::{
+    decode, encode,
+    message::work::{Call, Done, Op, Reply},
+};
+
+use crate::{agent::Agent, caught::caught, failures};
+
+/// The longest call and the longest reply, in bytes.
+const MAX_MESSAGE: usize = remuda_link::MAX_REPLY;
+/// How long a caller may take to say what it wants.
+const READ_LIMIT: Duration = Duration::from_secs(30);
+/// The longest deadline.
+const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers one call. When the caller resets the stream, its request is dropped.
+pub(super) async fn serve(agent: Arc<Agent>, mut stream: Stream) {
+    let read = tokio::time::timeout(READ_LIMIT, stream.read_to_end(MAX_MESSAGE)).await;
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(StreamError::TooLarge { .. })) => {
+            stream.reset(code::REFUSED, "a call has at most 16 MiB");
+            return;
+        }
+        // The caller has gone, or says nothing; dropping the stream resets it.
+        Ok(Err(_)) | Err(_) => return,
+    };
+    let reply = tokio::select! {
+        biased;
+        reply = answer(&agent, &bytes) => reply,
+        gone = stream.stopped() => {
+            tracing::debug!(%gone, "a call was cancelled");
+            return;
+        }
+    };
+    let mut encoded = encode(&reply);
+    if encoded.len() > MAX_MESSAGE {
+        let failure = Failure::failed("the answer is longer than 16 MiB").code("reply_too_large");
+        encoded = encode(&Reply::Err(failure));
+    }
+    // The caller may have gone.
+    drop(stream.finish_with(encoded).await);
+}
+
+async fn answer(agent: &Agent, bytes: &[u8]) -> Reply {
+    let Call { epoch, deadline_ms, op } = decode(bytes).map_err(|error| {
+        Failure::invalid(format!("the call cannot be read: {error}"))
+            .hint("the control node may run a newer version than this worker")
+    })?;
+    let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
+    // The deadline of a request is not reported by the handler, which may not look at it.
+    let done = async {
+        agent.gate.admit(epoch).await?;
+        perform(agent, op, deadline).await
+    };
+    match tokio::time::timeout(deadline, done).await {
+        Ok(reply) => reply,
+        Err(_late) => Err(failures::timed_out("the call", deadline)),
+    }
+}
+
+async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
+    let tasks = &agent.tasks;
+    Ok(match op {
+        Op::Request { class, payload } => {
+            tasks.check_takes_requests()?;
+            let handler = agent.registry.get(&class)?;
+            let events = EventSink::new(class.clone(), agent.events.clone());
+            let node = agent.node.clone();
+            let context = RequestContext { node, class, deadline, events };
+            let answered = caught(handler.request(context, payload)).await;
+            Done::Payload(answered.unwrap_or_else(|panicked| Err(panicked.into_failure()))?)
+        }
+        Op::Start { class, task, spec, attached } => {
+            tasks.check_takes_requests()?;
+            let class = Arc::clone(agent.registry.get(&class)?);
+            Done::Started(tasks.start(class, task, spec, attached).await?)
+        }
+        Op::Command { task, payload } => {
+            tasks.check_takes_requests()?;
+            Done::Payload(tasks.command(&task, payload).await?)
+        }
+        Op::Stop { task, grace_ms } => {
+            tasks.stop(task, Duration::from_millis(grace_ms)).await?;
+            Done::Accepted
+        }
+        Op::Tasks => Done::Tasks(tasks.list().await?),
+        Op::Task { task } => Done::Task(Box::new(tasks.find(&task).await?.record)),
+        Op::Forget { task } => {
+            tasks.forget(task).await?;
+            Done::Accepted
+        }
+    })
+}

@@ -1,0 +1,247 @@
+//! Puts the parts of a worker together.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use remuda_link::{Endpoint, Link, Router};
+use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Roles};
+use remuda_plugin::{Class, erase};
+use remuda_runtime::Supervisor;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    StartError,
+    agent::Agent,
+    boot::LastBoot,
+    epoch::EpochGate,
+    labels::LabelBook,
+    node_class::{self, DataBook, NodeClass},
+    owner::{self, Dialler},
+    registry::Registry,
+    serve, spool,
+    store::{Loaded, Store},
+    tasks::{self, Setup},
+};
+
+/// The database, in the data directory.
+const DATABASE: &str = "worker.redb";
+/// Links that others have dialled and that wait to be looked at.
+const OFFERS: usize = 64;
+/// How long sessions and tasks have when the agent shuts down, and then the spool, and the disk.
+const PARTS_LIMIT: Duration = Duration::from_secs(6);
+const SPOOL_LIMIT: Duration = Duration::from_secs(3);
+const STORE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What a worker is.
+pub struct WorkerConfig {
+    /// The name of the node.
+    pub node: NodeId,
+    /// Its boot counter.
+    pub generation: Generation,
+    /// Its roles.
+    pub roles: Roles,
+    /// Where it keeps its records; made when it does not exist. Only one process may use it.
+    pub data_dir: PathBuf,
+    /// Its configured labels; once people have changed them, the saved ones win.
+    pub labels: Labels,
+    /// Facts about the node, besides those that it finds out.
+    pub attributes: BTreeMap<String, String>,
+    /// Its job classes; `node` is added.
+    pub classes: Vec<Arc<dyn Class>>,
+}
+
+impl fmt::Debug for WorkerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { node, generation, roles, data_dir, .. } = self;
+        f.debug_struct("WorkerConfig")
+            .field("node", node)
+            .field("generation", generation)
+            .field("roles", roles)
+            .field("data_dir", data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The part of a node that runs work. Cheap to clone.
+///
+/// It ends with its supervisor: sessions say goodbye, tasks lose their inboxes (what their classes
+/// can recover goes on), records are written.
+#[derive(Clone)]
+pub struct Worker {
+    agent: Arc<Agent>,
+    supervisor: Supervisor,
+    offers: mpsc::Sender<Link>,
+    search: Arc<Mutex<Option<Search>>>,
+}
+
+/// What the search for the owner needs, until it begins.
+struct Search {
+    learnt: Vec<LinkUrl>,
+    offers: mpsc::Receiver<Link>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("node", &self.agent.node).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Opens the records of the node and takes up the tasks that an earlier boot has left.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] says when the records are in use, damaged or those of another node.
+    pub async fn start(config: WorkerConfig, supervisor: Supervisor) -> Result<Self, StartError> {
+        let dir = config.data_dir.clone();
+        tokio::fs::create_dir_all(&dir)
+            .await
+            .map_err(|source| StartError::DataDir { dir: dir.clone(), source })?;
+        let (store, loaded) = Store::open(&dir.join(DATABASE)).await?;
+        match Self::assemble(config, supervisor, store.clone(), loaded).await {
+            Ok(worker) => Ok(worker),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        config: WorkerConfig,
+        supervisor: Supervisor,
+        store: Store,
+        loaded: Loaded,
+    ) -> Result<Self, StartError> {
+        let WorkerConfig { node, generation, roles, data_dir, labels, attributes, classes } =
+            config;
+        let last_boot = LastBoot::check(&node, &data_dir, &loaded, &store).await?;
+        let unreadable = |source| StartError::Unreadable { what: "labels", source };
+        let labels = LabelBook::open(labels, &loaded, store.clone()).map_err(unreadable)?;
+        let labels = Arc::new(labels);
+        let (spool, spool_actor) = spool::open(node.clone(), generation, &loaded, store.clone())
+            .map_err(|source| StartError::Unreadable { what: "events", source })?;
+        let attributes = node_class::facts(attributes);
+        let events = spool.sender();
+        let setup =
+            Setup { node: node.clone(), generation, store: store.clone(), events: events.clone() };
+        let (tasks, inbox) = tasks::handle(&setup);
+        let node_class = erase(NodeClass {
+            node: node.clone(),
+            roles,
+            generation,
+            attributes: attributes.clone(),
+            data_dir: data_dir.clone(),
+            tasks: tasks.clone(),
+            labels: Arc::clone(&labels),
+            data: DataBook::open(&loaded, store.clone()),
+        });
+        let registry = Registry::new(classes.into_iter().chain([node_class]).collect());
+        let registry = Arc::new(registry.map_err(StartError::TwoClasses)?);
+
+        // The spool outlives the parts that report to it, and the disk outlives the spool.
+        let (parts, spool_part) = (Supervisor::new(), Supervisor::new());
+        spool_part.spawn("spool", spool_actor.run(spool_part.token()));
+        let actor = tasks::Actor::start(
+            setup,
+            inbox,
+            Arc::clone(&registry),
+            spool.clone(),
+            parts.clone(),
+            (last_boot.wanted, last_boot.tasks),
+        );
+        parts.spawn("tasks", actor.await.run(parts.token()));
+        let agent = Arc::new(Agent {
+            node,
+            generation,
+            roles,
+            data_dir,
+            attributes,
+            addresses: Mutex::default(),
+            labels,
+            registry,
+            tasks,
+            gate: EpochGate::new(loaded.meta(EpochGate::KEY), store.clone()),
+            spool,
+            events,
+            store: store.clone(),
+            stop: parts.token(),
+        });
+        let end = end(supervisor.clone(), parts.clone(), spool_part, store);
+        supervisor.spawn("worker", end);
+        let (offers, offered) = mpsc::channel(OFFERS);
+        let learnt = owner::learnt(loaded.meta(owner::LEARNT_KEY));
+        let search = Arc::new(Mutex::new(Some(Search { learnt, offers: offered })));
+        Ok(Self { agent, supervisor: parts, offers, search })
+    }
+
+    /// Answers calls of control nodes on links that others have dialled.
+    pub fn register(&self, router: &mut Router) {
+        serve::register(router, &self.agent, &TaskTracker::new());
+    }
+
+    /// Begins the search for the owner, in the background and for ever: at control nodes known from
+    /// earlier boots, at `candidates`, and on links that are [offered](Self::offer). Only the first
+    /// call has an effect.
+    pub fn find_owner(&self, endpoint: Endpoint, candidates: watch::Receiver<Vec<LinkUrl>>) {
+        let dial: Dialler = Arc::new(move |url| {
+            let endpoint = endpoint.clone();
+            Box::pin(async move {
+                endpoint.dial(&url).await.map_err(remuda_link::DialError::into_failure)
+            })
+        });
+        self.find_owner_with(dial, candidates);
+    }
+
+    pub(crate) fn find_owner_with(&self, dial: Dialler, candidates: watch::Receiver<Vec<LinkUrl>>) {
+        let search = self.search.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Search { learnt, offers }) = search else { return };
+        let (agent, parts) = (Arc::clone(&self.agent), self.supervisor.clone());
+        let actor = owner::Actor::new(agent, dial, learnt, parts);
+        self.supervisor.spawn("owner", actor.run(candidates, offers));
+    }
+
+    /// A control node has dialled this worker; its streams must be served by a router that knows
+    /// this worker. When many links wait already, it is not looked at.
+    pub fn offer(&self, link: Link) {
+        if self.offers.try_send(link).is_err() {
+            tracing::warn!("too many control nodes dial at the same time; one is ignored");
+        }
+    }
+
+    /// Where this node can be dialled; told to control nodes with the next announcement.
+    pub fn set_addresses(&self, addresses: Vec<LinkUrl>) {
+        *self.agent.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// What the node shows, now and later.
+    pub fn status(&self) -> watch::Receiver<NodeStatus> {
+        self.agent.tasks.status()
+    }
+
+    /// Takes no more tasks and waits until none runs, at most for `limit`. Tells whether none runs.
+    /// The next start knows nothing of it.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.agent.tasks.drain(limit).await
+    }
+}
+
+/// Waits for the end of the agent, and ends the parts in order.
+async fn end(supervisor: Supervisor, parts: Supervisor, spool: Supervisor, store: Store) {
+    supervisor.token().cancelled().await;
+    for (what, supervisor, limit) in [("parts", parts, PARTS_LIMIT), ("spool", spool, SPOOL_LIMIT)]
+    {
+        if !supervisor.shutdown(limit).await {
+            tracing::warn!(what, "the worker does not end in time");
+        }
+    }
+    if tokio::time::timeout(STORE_LIMIT, store.close()).await.is_err() {
+        tracing::warn!("the disk is slow; the records may not be complete");
+    }
+}
