@@ -115,10 +115,11 @@ impl fmt::Display for ConfigError {
 pub(crate) fn load(args: &AgentArgs, environment: &Environment) -> Result<NodeConfig, Report> {
     let path = args.config.as_deref().or(environment.get("REMUDA_CONFIG").map(Path::new));
     let file = path.map(ConfigFile::read).transpose()?;
-    NodeConfig::resolve(file.as_ref(), environment, &args.overrides()).map_err(report)
+    NodeConfig::resolve(file.as_ref(), environment, &args.overrides())
+        .map_err(|errors| report(&errors))
 }
 
-fn report(errors: Vec<ConfigError>) -> Report {
+fn report(errors: &[ConfigError]) -> Report {
     let message = match errors.len() {
         1 => "the configuration has an error".to_owned(),
         n => format!("the configuration has {n} errors"),

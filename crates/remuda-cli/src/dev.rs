@@ -58,7 +58,7 @@ async fn lived(
         asked = signals.next() => return Err(Stop::Exit(asked.exit_code())),
     };
     if !args.command.is_empty() {
-        announce::nodes(Printer::new(args.format), &cluster, true)?;
+        announce::nodes(Printer::aside(), &cluster)?;
         return program::run(&args.command, &cluster, environment, signals).await;
     }
     let entry = entry::Entry::write(&cluster, environment)?;

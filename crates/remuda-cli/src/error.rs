@@ -76,17 +76,14 @@ impl Report {
     /// The lines to print. `red` decorates the first word.
     pub(crate) fn render(&self, red: bool) -> String {
         let error = if red { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-        let mut text = format!("{error} {}\n", escape_line(&self.message));
-        for line in &self.details {
-            text.push_str(&format!("  {}\n", escape_line(line)));
-        }
-        for cause in &self.causes {
-            text.push_str(&format!("  caused by: {}\n", escape_line(cause)));
-        }
+        let mut lines = vec![format!("{error} {}", escape_line(&self.message))];
+        lines.extend(self.details.iter().map(|line| format!("  {}", escape_line(line))));
+        let cause = |cause: &String| format!("  caused by: {}", escape_line(cause));
+        lines.extend(self.causes.iter().map(cause));
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("\nhint: {}\n", escape_line(hint)));
+            lines.push(format!("\nhint: {}", escape_line(hint)));
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 

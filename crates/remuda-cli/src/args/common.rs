@@ -6,17 +6,21 @@ use clap::Args;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
-    /// Address of the API [env: REMUDA_ADDR]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = "Address of the API [env: REMUDA_ADDR]")]
     pub(crate) addr: Option<String>,
-    /// API token [env: REMUDA_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", help = "API token [env: REMUDA_TOKEN]")]
     pub(crate) token: Option<String>,
-    /// Certificates (PEM) to trust with https [env: REMUDA_CA]
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Certificates (PEM) to trust with https [env: REMUDA_CA]"
+    )]
     pub(crate) ca: Option<std::path::PathBuf>,
-    /// A connection from contexts.toml [env: REMUDA_CONTEXT]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "A connection from contexts.toml [env: REMUDA_CONTEXT]"
+    )]
     pub(crate) context: Option<String>,
 }
 

@@ -70,5 +70,7 @@ pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
 }
 
 fn is_local(url: &LinkUrl) -> bool {
-    url.host == "localhost" || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    url.transport == Transport::Mem
+        || url.host == "localhost"
+        || url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

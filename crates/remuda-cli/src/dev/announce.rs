@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{layout::Layout, start::Running};
 use crate::{
     error::PrintError,
-    output::{Printer, Table, bytes, note},
+    output::{Printer, Table, bytes},
 };
 
 /// The nodes and all that one needs to use them.
@@ -26,7 +26,7 @@ pub(super) fn cluster(
             "nodes": nodes,
         }));
     }
-    nodes(printer, cluster, false)?;
+    nodes(printer, cluster)?;
     let option = context.map_or(String::new(), |name| format!(" --context {name}"));
     let last = cluster.nodes.last().map_or("dev1", |(view, _info)| view.id.as_str());
     let kept = if layout.is_kept() { "kept" } else { "removed at the end" };
@@ -44,8 +44,8 @@ pub(super) fn cluster(
     ))
 }
 
-/// The nodes as a table; aside when the standard output belongs to a command.
-pub(super) fn nodes(printer: Printer, cluster: &Running, aside: bool) -> Result<(), PrintError> {
+/// The nodes as a table.
+pub(super) fn nodes(printer: Printer, cluster: &Running) -> Result<(), PrintError> {
     let header = ["NODE", "ROLES", "STATUS", "VERSION", "ADDRESS", "LABELS", "CPU", "MEMORY"];
     let mut table = Table::new(header);
     for (view, info) in &cluster.nodes {
@@ -60,10 +60,6 @@ pub(super) fn nodes(printer: Printer, cluster: &Running, aside: bool) -> Result<
             stats.as_ref().map(|stats| stats.cpus.to_string()).unwrap_or_default(),
             stats.as_ref().map(|stats| bytes(stats.mem_total)).unwrap_or_default(),
         ]);
-    }
-    if aside {
-        note(&table.render());
-        return Ok(());
     }
     printer.table(table)
 }

@@ -33,18 +33,8 @@ struct Shape {
 impl Layout {
     pub(super) fn open(args: &DevArgs) -> Result<Self, Report> {
         let (root, temporary) = match &args.data_dir {
-            Some(dir) => {
-                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-                let at = |error| failed(format!("cannot use `{}`", dir.display()), &error);
-                made.map_err(at)?;
-                (dir.canonicalize().map_err(at)?, None)
-            }
-            None => {
-                let made = tempfile::Builder::new().prefix("remuda-dev-").tempdir();
-                let at = |error| failed("cannot make a temporary directory", &error);
-                let dir = made.map_err(at)?;
-                (dir.path().canonicalize().map_err(at)?, Some(dir))
-            }
+            Some(dir) => (kept_dir(dir)?, None),
+            None => temporary_dir().map(|(root, dir)| (root, Some(dir)))?,
         };
         let path = root.join("dev.json");
         let kept = match fs::read(&path) {
@@ -92,6 +82,18 @@ impl Layout {
             .close()
             .map_err(|error| failed(format!("cannot remove `{}`", path.display()), &error))
     }
+}
+
+fn kept_dir(dir: &Path) -> Result<PathBuf, Report> {
+    let at = |error| failed(format!("cannot use `{}`", dir.display()), &error);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
+    dir.canonicalize().map_err(at)
+}
+
+fn temporary_dir() -> Result<(PathBuf, TempDir), Report> {
+    let at = |error| failed("cannot make a temporary directory", &error);
+    let dir = tempfile::Builder::new().prefix("remuda-dev-").tempdir().map_err(at)?;
+    Ok((dir.path().canonicalize().map_err(at)?, dir))
 }
 
 /// What is asked for, else what is kept, else three and two.

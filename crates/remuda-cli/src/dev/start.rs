@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the first request to a node may take.

@@ -11,6 +11,7 @@ use crate::{args::Format, error::PrintError};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     json: bool,
+    to: Stream,
 }
 
 /// Which of the two outputs of a remote command.
@@ -24,7 +25,12 @@ pub(crate) enum Stream {
 
 impl Printer {
     pub(crate) fn new(format: Format) -> Self {
-        Self { json: format.json }
+        Self { json: format.json, to: Stream::Stdout }
+    }
+
+    /// A printer for when the standard output belongs to somebody else.
+    pub(crate) fn aside() -> Self {
+        Self { json: false, to: Stream::Stderr }
     }
 
     pub(crate) fn is_json(self) -> bool {
@@ -52,12 +58,8 @@ impl Printer {
 
     /// Text that is already harmless, and a line feed unless it ends with one.
     pub(crate) fn text(self, text: &str) -> Result<(), PrintError> {
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        if !text.is_empty() && !text.ends_with('\n') {
-            stdout.write_all(b"\n")?;
-        }
-        Ok(stdout.flush()?)
+        self.to.write(text.as_bytes())?;
+        if text.is_empty() || text.ends_with('\n') { Ok(()) } else { self.to.write(b"\n") }
     }
 
     /// One line of text that came from elsewhere.

@@ -58,8 +58,8 @@ mod tests {
         table.row(["a-longer-name".to_owned(), "x\n\u{1b}[2J".to_owned(), "16".to_owned()]);
         assert_eq!(
             table.render(),
-            "NODE           LABELS       CPU\n\
-             dev1           -            2\n\
+            "NODE           LABELS      CPU\n\
+             dev1           -           2\n\
              a-longer-name  x\\n\\x1b[2J  16"
         );
     }
