@@ -11,7 +11,11 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join_all},
+    stream::FuturesUnordered,
+};
 use remuda_model::{ErrorKind, Failure, NodeId, TaskEnd, TaskId};
 use remuda_plugin::{
     Class, Command, Input, JobClass, RequestContext, Running, Task, erase,
@@ -122,11 +126,13 @@ impl JobClass for Exec {
                 return;
             }
         };
-        for task in running.iter().filter(|task| !known.contains(task)) {
+        let unknown = running.iter().filter(|task| !known.contains(task));
+        join_all(unknown.map(|task| async move {
             tracing::warn!(%task, "a task that nobody knows is ended");
             self.end(task).await;
             self.remove(task).await;
-        }
+        }))
+        .await;
     }
 
     async fn recover(&self, task: Task<Self>) -> Result<Running, Failure> {
@@ -223,9 +229,8 @@ async fn attend(mut task: Task<Exec>, client: Client, progress: Progress) -> Tas
                     answers.extend(obey(&client, &id, command, room));
                 }
                 Some(Input::Status(_)) => {}
-                // The agent shuts down, and the process goes on. What has not ended must not be
-                // called ended, so this waits until it is dropped.
-                None => pending().await,
+                // The agent shuts down and does not record this end; the process goes on.
+                None => return TaskEnd::Lost { message: "its agent shut down".to_owned() },
             },
         }
     }

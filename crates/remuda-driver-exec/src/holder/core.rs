@@ -36,7 +36,7 @@ const SWEEP: Duration = Duration::from_secs(2);
 const LAST_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a holder without tasks waits for an agent.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// The state of the holder. Nothing here waits.
 #[derive(Debug)]

@@ -65,14 +65,12 @@ impl Pump {
                 () = readable(stdout.as_ref()) => Some(0),
                 () = readable(stderr.as_ref()) => Some(1),
             };
-            match ready {
-                Some(which) => self.drain(which),
-                None => {
-                    self.drain(0);
-                    self.drain(1);
-                    return;
-                }
-            }
+            let Some(which) = ready else {
+                self.drain(0);
+                self.drain(1);
+                return;
+            };
+            self.drain(which);
             tokio::task::yield_now().await;
         }
     }

@@ -199,7 +199,7 @@ fn a_lost_segment_in_the_middle_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = OutputWriter::open(dir.path(), 1024 * 1024).unwrap();
     for _ in 0..12 {
-        writer.append(Source::Stdout, &[1; MAX_PIECE]).unwrap();
+        writer.append(Source::Stdout, &vec![1; MAX_PIECE]).unwrap();
     }
     let segments = starts(dir.path()).unwrap();
     fs::remove_file(dir.path().join(file_name(segments[1]))).unwrap();
@@ -259,7 +259,7 @@ async fn a_slow_reader_learns_what_was_dropped_meanwhile() {
     let mut reader = OutputLog { dir: dir.path().to_owned(), state }.read_from(0, true);
     let mut total = 0;
     for round in 0..40_u8 {
-        writer.append(Source::Stdout, &[round; 30_000]).unwrap();
+        writer.append(Source::Stdout, &vec![round; 30_000]).unwrap();
         sender.send_modify(|state| state.len = writer.len());
         // Reads one piece of each three that are written.
         if round % 3 == 0 {
