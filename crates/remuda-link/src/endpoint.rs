@@ -205,3 +205,6 @@ fn tls_of(identity: &Identity) -> Result<Option<Tls>, CertificateError> {
     }
     Tls::new(&identity.cluster, certificate).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ pub async fn join(
     Err(if failed.is_empty() { JoinError::NoAddress } else { JoinError::NoLink(failed) })
 }
 
-async fn contact(
+pub(crate) async fn contact(
     url: &LinkUrl,
     token: &JoinToken,
     node: &NodeId,
