@@ -1,0 +1,184 @@
+//! Commands against an API of paper.
+
+use serde_json::{Value, json};
+
+use crate::{api::Api, run::World};
+
+fn node(id: &str, labels: &str, status: &str) -> Value {
+    json!({
+        "id": id, "roles": ["worker"], "status": status, "version": "0.1.0", "generation": 1,
+        "addresses": ["remuda://127.0.0.1:7"], "labels": labels, "attributes": {"os": "linux"},
+        "stats": null, "owner": null, "via": null, "rtt_us": null, "running_tasks": 0,
+    })
+}
+
+fn nodes() -> (u16, String) {
+    let nodes =
+        [node("a", "gpu", "ready"), node("bb", "", "standby"), node("c", "gpu;x=1", "ready")];
+    (200, json!({ "nodes": nodes }).to_string())
+}
+
+/// What `exec` streams: standard output (base64), and the end.
+fn output(stdout: &str, end: &Value) -> (u16, String) {
+    let lines = [
+        json!({ "type": "stdout", "data": stdout, "next": 10 }),
+        json!({ "type": "end", "end": end }),
+    ];
+    (200, lines.map(|line| format!("{line}\n")).concat())
+}
+
+fn exited(code: i32) -> Value {
+    json!({ "exited": { "status": { "code": code }, "stopped": false, "timed_out": false } })
+}
+
+fn failure(status: u16, kind: &str, message: &str) -> (u16, String) {
+    let error = json!({ "kind": kind, "code": kind, "message": message, "hint": null });
+    (status, json!({ "error": error }).to_string())
+}
+
+fn world(api: &Api) -> World {
+    World::new().set("REMUDA_ADDR", &api.address).set("REMUDA_TOKEN", "t")
+}
+
+#[test]
+fn nodes_as_a_table_and_as_json() {
+    let api = Api::serve(|_what, _body| nodes());
+    let outcome = world(&api).run(&["node", "list", "--on", "gpu && status==ready && os==linux"]);
+    assert_eq!(
+        outcome.stdout,
+        "NODE  ROLES   STATUS  VERSION  ADDRESS               TASKS  LABELS\n\
+         a     worker  ready   0.1.0    remuda://127.0.0.1:7  0      gpu\n\
+         c     worker  ready   0.1.0    remuda://127.0.0.1:7  0      gpu;x=1\n"
+    );
+    let outcome = world(&api).run(&["node", "list", "--json"]);
+    let list: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 3);
+    assert_eq!(outcome.code, 0);
+}
+
+#[test]
+fn the_code_of_a_command_on_one_node_is_ours() {
+    for (end, code, stderr) in [
+        (exited(0), 0, ""),
+        (exited(42), 42, ""),
+        (
+            json!({ "exited": { "status": { "signal": 9 }, "stopped": false, "timed_out": false } }),
+            137,
+            "a: signal 9\n",
+        ),
+        (json!({ "lost": { "message": "gone" } }), 5, "error: gone\n"),
+    ] {
+        let api = Api::serve(move |_what, _body| output("aGkK", &end));
+        let outcome = world(&api).run(&["exec", "a", "--env", "K=V", "--", "say", "hi"]);
+        assert_eq!(
+            (outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()),
+            (code, "hi\n", stderr)
+        );
+        let asked = api.asked();
+        assert!(asked[0].starts_with("POST /v1/nodes/a/exec {"), "{asked:?}");
+        assert!(asked[0].contains(r#""argv":["say","hi"],"env":{"K":"V"}"#), "{asked:?}");
+    }
+}
+
+#[test]
+fn several_nodes_answer_side_by_side() {
+    let api = Api::serve(|what, _body| match what {
+        "GET /v1/nodes" => nodes(),
+        "POST /v1/nodes/a/exec" => output("b25lCnR3bw==", &exited(0)),
+        "POST /v1/nodes/bb/exec" => output("eA==", &exited(3)),
+        _ => failure(503, "not_connected", "no link"),
+    });
+    let outcome = world(&api).run(&["exec", "--all", "--parallel", "1", "--", "x"]);
+    assert_eq!(outcome.stdout, "a  | one\na  | two\nbb | x\n");
+    assert_eq!(outcome.stderr, "bb: exit 3\nc: no link\n1 ok, 2 failed, 3 nodes\n");
+    assert_eq!(outcome.code, 7);
+    let outcome = world(&api).run(&["exec", "--on", "node==a", "--json", "--", "x"]);
+    let lines: Vec<Value> =
+        outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        lines[0],
+        json!({"node": "a", "type": "stdout", "data": "b25lCnR3bw==", "next": 10})
+    );
+    assert_eq!(outcome.code, 0);
+    let outcome = world(&api).run(&["exec", "--on", "absent", "--", "x"]);
+    assert!(outcome.stderr.starts_with("error: no node meets `absent`\n"), "{}", outcome.stderr);
+    assert_eq!(outcome.code, 3);
+}
+
+#[test]
+fn a_cut_stream_is_no_success() {
+    let api = Api::serve(|_what, _body| {
+        (200, "{\"type\":\"stdout\",\"data\":\"aGkK\",\"next\":10}\n".to_owned())
+    });
+    let outcome = world(&api).run(&["exec", "a", "--", "x"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (5, "hi\n"));
+}
+
+#[test]
+fn requests_take_json_from_anywhere() {
+    let api = Api::serve(|_what, body| (200, body.replace("payload", "reply")));
+    let outcome = world(&api).run(&["request", "a", "node", "{\"get\": \"k\"}"]);
+    assert_eq!(outcome.stdout, "{\n  \"get\": \"k\"\n}\n");
+    let outcome = world(&api).run_with_input(&["request", "a", "node", "-", "--json"], "[1, 2]");
+    assert_eq!(outcome.stdout, "[1,2]\n");
+}
+
+#[test]
+fn kinds_decide_the_exit_code() {
+    for (status, kind, code) in [
+        (400, "invalid", 2),
+        (404, "not_found", 3),
+        (409, "conflict", 4),
+        (503, "unavailable", 5),
+        (403, "forbidden", 6),
+        (502, "failed", 1),
+        (500, "internal", 70),
+    ] {
+        let api = Api::serve(move |_what, _body| failure(status, kind, "no\u{1b}[2J"));
+        let outcome = world(&api).run(&["task", "show", "t1"]);
+        assert_eq!(outcome.code, code, "{kind}");
+        assert!(outcome.stderr.starts_with("error: no"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains('\u{1b}'), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn some_of_several_status_changes_may_fail() {
+    let api = Api::serve(|what, _body| match what {
+        "PUT /v1/nodes/a/status" => (204, String::new()),
+        _ => failure(404, "not_found", "no such node"),
+    });
+    let outcome = world(&api).run(&["node", "standby", "a", "b"]);
+    assert_eq!(outcome.stderr, "b: no such node\nasked 1 of 2 to be standby\n");
+    assert_eq!(outcome.code, 7);
+    let outcome = world(&api).run(&["node", "standby", "b"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (3, "error: no such node\n"));
+}
+
+#[test]
+fn configuration_shows_where_values_come_from() {
+    let world = World::new().set("REMUDA_LABELS", "gpu").set("REMUDA_JOIN", "h");
+    world.file("remuda.toml", "name = \"web1\"\n");
+    let arguments = [
+        "config",
+        "show",
+        "--json",
+        "--config",
+        "remuda.toml",
+        "--data-dir",
+        "d",
+        "--log-format=json",
+    ];
+    let outcome = world.run(&arguments);
+    let list: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let find =
+        |key: &str| list.as_array().unwrap().iter().find(|entry| entry["key"] == key).cloned();
+    for (key, value, origin) in [
+        ("name", "web1", "remuda.toml:1"),
+        ("labels", "gpu", "REMUDA_LABELS"),
+        ("data_dir", "d", "--data-dir"),
+        ("log_level", "info", "default"),
+    ] {
+        assert_eq!(find(key), Some(json!({ "key": key, "value": value, "origin": origin })));
+    }
+}
