@@ -19,13 +19,18 @@ pub(crate) struct Sample {
 }
 
 /// How long a run lasts, after half a second that does not count.
-pub(crate) const RUN: Duration = Duration::from_secs(3);
+pub(crate) const RUN: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// One caller: makes a call, waits for its answer.
 pub(crate) trait Caller: Send + 'static {
     /// One call.
     fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// How long it rests between two calls.
+    fn pause() -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Lets every caller call until the time is over.
@@ -43,11 +48,15 @@ pub(crate) async fn closed_loop<C: Caller>(connections: Vec<C>) -> Result<Sample
                     return (nanos, errors);
                 }
                 let answer = connection.call().await;
+                let spent = start.elapsed();
+                if !C::pause().is_zero() {
+                    tokio::time::sleep(C::pause()).await;
+                }
                 if start < counted {
                     continue;
                 }
                 match answer {
-                    Ok(()) => nanos.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX)),
+                    Ok(()) => nanos.push(u32::try_from(spent.as_nanos()).unwrap_or(u32::MAX)),
                     Err(_) => errors += 1,
                 }
             }

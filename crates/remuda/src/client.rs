@@ -20,6 +20,9 @@ mod stream;
 mod tls;
 mod transport;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{Ca, ClientConfig};
 pub use remuda_api::dto;
 pub use stream::{EventMessage, EventStream, OutputStream};

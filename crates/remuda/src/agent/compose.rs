@@ -1,0 +1,284 @@
+//! Puts the parts of a node together.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use remuda_api::ApiConfig;
+use remuda_control::{Control, ControlConfig};
+use remuda_driver_exec::{ExecConfig, exec_class};
+use remuda_link::{Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Link, Limits, Router, Secret};
+use remuda_model::{Generation, LinkUrl, Transport};
+use remuda_plugin::Class;
+use remuda_runtime::Supervisor;
+use remuda_worker::{Worker, WorkerConfig};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Agent, AgentConfig, AgentError, ApiListen, advertise,
+    data_dir::DataDir,
+    live_links::LiveLinks,
+    member::{self, Member},
+    ports::Ports,
+    renew,
+};
+
+pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> {
+    let data = Arc::new(DataDir::open(&config.data_dir)?);
+    let mut ports = Ports::open(data.path().join("ports.json"))?;
+    let member = member::establish(&data, &config).await?;
+    let generation = data.next_generation()?;
+    let supervisor = Supervisor::new();
+    let classes = classes(&data, &mut config).await?;
+
+    let control = control(&data, &config, &member, &classes, &supervisor).await?;
+    let admission: Arc<dyn Admission> = match &control {
+        Some(control) => control.admission(),
+        None => Arc::new(CertificatesOnly),
+    };
+    let (endpoint, links) = endpoint(&config, &member, generation, admission, &supervisor)?;
+    let worker = worker(&data, &config, &member, generation, classes, &supervisor).await?;
+    let listening = listen(&endpoint, &config, &mut ports).await?;
+    let advertised = advertise::addresses(&config.advertise, &listening, &config.join);
+    endpoint.set_advertise(advertised.clone());
+    worker.set_addresses(advertised.clone());
+
+    let router = router(&mut config, control.as_ref(), &worker);
+    let live = LiveLinks::default();
+    let served = Served { router, control: control.clone(), worker: worker.clone(), live: live.clone() };
+    serve_links(links, served, &supervisor);
+    let (candidates, receiver) = watch::channel(known_controls(&config, &member));
+    if let Some(control) = &control {
+        control.set_addresses(advertised);
+        control.start(endpoint.clone());
+        found_or_enlist(control, &member, &receiver).await?;
+        let own = own_control(&endpoint).await?;
+        candidates.send_modify(|urls| urls.insert(0, own));
+    }
+    renew::start(&endpoint, &data, candidates.subscribe(), &supervisor);
+    worker.find_owner(endpoint.clone(), receiver);
+    let api = match (&control, &config.api) {
+        (Some(control), Some(api)) => Some(serve_api(control, api, &mut ports, &supervisor).await?),
+        _ => None,
+    };
+    let node = member.file.node;
+    let drain_limit = config.drain_limit;
+    Ok(Agent { node, endpoint, worker, control, listening, links: live, api, drain_limit, supervisor, _data: data })
+}
+
+async fn classes(
+    data: &DataDir,
+    config: &mut AgentConfig,
+) -> Result<Vec<Arc<dyn Class>>, AgentError> {
+    let mut classes = std::mem::take(&mut config.classes);
+    if let Some(program) = &config.holder_program {
+        let exec = ExecConfig { data_dir: data.part("holder")?, program: program.clone() };
+        classes.push(exec_class(exec).await.map_err(AgentError::part("the job class exec"))?);
+    }
+    Ok(classes)
+}
+
+async fn control(
+    data: &DataDir,
+    config: &AgentConfig,
+    member: &Member,
+    classes: &[Arc<dyn Class>],
+    supervisor: &Supervisor,
+) -> Result<Option<Control>, AgentError> {
+    if !config.roles.is_control() {
+        return Ok(None);
+    }
+    let control = ControlConfig {
+        node: member.file.node.clone(),
+        data_dir: data.part("control")?,
+        addresses: Vec::new(),
+        authority: member.authority.clone(),
+        classes: classes.to_vec(),
+        timing: remuda_store::Timing::default(),
+    };
+    let opened = Control::open(control, supervisor.child()).await;
+    opened.map(Some).map_err(AgentError::part("the control side"))
+}
+
+fn endpoint(
+    config: &AgentConfig,
+    member: &Member,
+    generation: Generation,
+    admission: Arc<dyn Admission>,
+    supervisor: &Supervisor,
+) -> Result<(Endpoint, mpsc::Receiver<Link>), AgentError> {
+    let identity = Identity {
+        node: member.file.node.clone(),
+        cluster: member.file.cluster.clone(),
+        role: member.file.role,
+        generation,
+        certificate: Some(member.certificate.clone()),
+    };
+    let endpoint = EndpointConfig {
+        identity,
+        advertise: Vec::new(),
+        allow_plaintext: config.allow_plaintext,
+        admission,
+        secret: config.token.as_ref().map(|token| Secret::random_key(token.secret)),
+        limits: Limits::default(),
+    };
+    Endpoint::new(endpoint, supervisor.clone()).map_err(AgentError::part("the endpoint for links"))
+}
+
+async fn worker(
+    data: &DataDir,
+    config: &AgentConfig,
+    member: &Member,
+    generation: Generation,
+    classes: Vec<Arc<dyn Class>>,
+    supervisor: &Supervisor,
+) -> Result<Worker, AgentError> {
+    let worker = WorkerConfig {
+        node: member.file.node.clone(),
+        generation,
+        roles: config.roles,
+        data_dir: data.part("worker")?,
+        labels: config.labels.clone(),
+        attributes: attributes(config),
+        classes,
+    };
+    Worker::start(worker, supervisor.clone()).await.map_err(AgentError::part("the worker"))
+}
+
+/// Facts about this machine.
+fn attributes(config: &AgentConfig) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let mut fact = |key: &str, value: &str| facts.insert(key.to_owned(), value.to_owned());
+    fact("os", std::env::consts::OS);
+    fact("cpu.arch", std::env::consts::ARCH);
+    let uname = rustix::system::uname();
+    fact("hostname", &uname.nodename().to_string_lossy());
+    fact("kernel", &uname.release().to_string_lossy());
+    if config.holder_program.is_some() {
+        fact("class.exec", "true");
+    }
+    facts
+}
+
+async fn listen(
+    endpoint: &Endpoint,
+    config: &AgentConfig,
+    ports: &mut Ports,
+) -> Result<Vec<LinkUrl>, AgentError> {
+    let mut listening = Vec::new();
+    for url in &config.listen {
+        let key = url.to_string();
+        let candidates = ports.candidates(&key, url.port);
+        let (last, earlier) = candidates.split_last().expect("at least the port itself");
+        let mut bound = None;
+        for port in earlier {
+            bound = endpoint.listen(&LinkUrl { port: *port, ..url.clone() }).await.ok();
+        }
+        let bound = match bound {
+            Some(bound) => bound,
+            None => endpoint.listen(&LinkUrl { port: *last, ..url.clone() }).await.map_err(
+                |source| AgentError::Listen { url: url.clone(), source: Box::new(source) },
+            )?,
+        };
+        ports.keep(&key, bound.port)?;
+        listening.push(bound);
+    }
+    Ok(listening)
+}
+
+fn router(config: &mut AgentConfig, control: Option<&Control>, worker: &Worker) -> Arc<Router> {
+    let mut router = Router::new();
+    worker.register(&mut router);
+    if let Some(control) = control {
+        control.register(&mut router);
+    }
+    if let Some(setup) = config.router.take() {
+        setup(&mut router);
+    }
+    Arc::new(router)
+}
+
+/// What a link meets on this node.
+struct Served {
+    router: Arc<Router>,
+    control: Option<Control>,
+    worker: Worker,
+    live: LiveLinks,
+}
+
+/// Serves every link, whoever dialled it, and shows it to the parts that look for peers.
+fn serve_links(mut links: mpsc::Receiver<Link>, served: Served, supervisor: &Supervisor) {
+    let (stop, nursery) = (supervisor.token(), supervisor.clone());
+    supervisor.spawn("links", async move {
+        loop {
+            let link = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                link = links.recv() => match link {
+                    Some(link) => link,
+                    None => break,
+                },
+            };
+            served.live.add(link.clone());
+            let (router, nurse, its) = (Arc::clone(&served.router), nursery.clone(), link.clone());
+            nursery.spawn("link", async move { router.serve(its, &nurse).await });
+            if let Some(control) = &served.control {
+                control.offer(link.clone());
+            }
+            served.worker.offer(link);
+        }
+    });
+}
+
+fn known_controls(config: &AgentConfig, member: &Member) -> Vec<LinkUrl> {
+    let mut urls = config.join.clone();
+    for url in &member.controls {
+        if !urls.contains(url) {
+            urls.push(url.clone());
+        }
+    }
+    urls
+}
+
+async fn found_or_enlist(
+    control: &Control,
+    member: &Member,
+    controls: &watch::Receiver<Vec<LinkUrl>>,
+) -> Result<(), AgentError> {
+    if let Some(made) = &member.made {
+        let tokens = vec![made.admin_record()];
+        let cluster = &made.record;
+        let founded = control.bootstrap(cluster.id.clone(), &cluster.name, tokens).await;
+        return founded.map_err(AgentError::part("the cluster"));
+    }
+    control.enlist(controls.clone());
+    Ok(())
+}
+
+/// The way from the worker half of a control node to its control half: memory.
+async fn own_control(endpoint: &Endpoint) -> Result<LinkUrl, AgentError> {
+    let host = endpoint.identity().node.to_string();
+    let url = LinkUrl { host, port: 0, transport: Transport::Mem, path: None };
+    let listened = endpoint.listen(&url).await;
+    listened.map_err(|source| AgentError::Listen { url, source: Box::new(source) })
+}
+
+async fn serve_api(
+    control: &Control,
+    api: &ApiListen,
+    ports: &mut Ports,
+    supervisor: &Supervisor,
+) -> Result<SocketAddr, AgentError> {
+    let key = format!("api {}", api.address);
+    let mut last = None;
+    for port in ports.candidates(&key, api.address.port()) {
+        let listen = SocketAddr::new(api.address.ip(), port);
+        let config = ApiConfig { insecure: api.insecure, names: api.hosts.clone(), ..ApiConfig::new(listen) };
+        match remuda_api::serve(config, control.clone(), supervisor.clone()).await {
+            Ok(address) => {
+                ports.keep(&key, address.port())?;
+                return Ok(address);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(AgentError::part("the API")(last.expect("at least one port was tried")))
+}

@@ -1,0 +1,104 @@
+//! What a node needs to know before it starts.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use remuda_control::ApiToken;
+use remuda_link::{JoinToken, Router};
+use remuda_model::{Labels, LinkUrl, NodeId, Roles};
+use remuda_plugin::{Class, JobClass, erase};
+
+/// Adds protocols of a program to those of the node.
+pub type RouterSetup = Box<dyn FnOnce(&mut Router) + Send>;
+
+/// What a node needs to know before it starts. [`AgentConfig::new`] fills in the defaults.
+#[non_exhaustive]
+pub struct AgentConfig {
+    /// Its name; made at the first start unless given here.
+    pub node: Option<NodeId>,
+    /// Where it keeps its name, certificate, records and log.
+    pub data_dir: PathBuf,
+    /// Worker, or control and worker.
+    pub roles: Roles,
+    /// Starts a new cluster (or the one that `init_cluster` prepared) instead of joining one.
+    pub bootstrap: bool,
+    /// Control nodes to join.
+    pub join: Vec<LinkUrl>,
+    /// Proves that this node may join; needed until it has a certificate.
+    pub token: Option<JoinToken>,
+    /// Where to listen for links. Port 0 takes a free port and keeps it for later boots.
+    pub listen: Vec<LinkUrl>,
+    /// Where others shall dial it; what it listens on unless given.
+    pub advertise: Vec<LinkUrl>,
+    /// Labels of its first start; later they are changed through the cluster.
+    pub labels: Labels,
+    /// Where control nodes serve the API.
+    pub api: Option<ApiListen>,
+    /// Allows `tcp` and `ws` beyond loopback.
+    pub allow_plaintext: bool,
+    /// The name of a new cluster.
+    pub cluster_name: String,
+    /// The program that runs as `PROGRAM holder --dir DIR`; processes run only when it is given.
+    pub holder_program: Option<PathBuf>,
+    /// Job classes beside the built-in ones.
+    pub classes: Vec<Arc<dyn Class>>,
+    /// How long a shutdown waits for running tasks.
+    pub drain_limit: Duration,
+    /// The first API token of a new cluster; made at random unless given.
+    pub admin_token: Option<ApiToken>,
+    /// Adds protocols of the program.
+    pub router: Option<RouterSetup>,
+}
+
+/// Where the API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiListen {
+    /// The address; port 0 takes a free one and keeps it for later boots.
+    pub address: SocketAddr,
+    /// Serves plain HTTP even where others can read it.
+    pub insecure: bool,
+    /// Names by which clients may call it, besides its address and `localhost`.
+    pub hosts: Vec<String>,
+}
+
+impl AgentConfig {
+    /// A worker that listens nowhere.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            node: None,
+            data_dir: data_dir.into(),
+            roles: Roles::WORKER,
+            bootstrap: false,
+            join: Vec::new(),
+            token: None,
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            labels: Labels::default(),
+            api: None,
+            allow_plaintext: false,
+            cluster_name: "remuda".to_owned(),
+            holder_program: None,
+            classes: Vec::new(),
+            drain_limit: Duration::from_secs(10),
+            admin_token: None,
+            router: None,
+        }
+    }
+
+    /// Adds a job class.
+    pub fn class(mut self, class: impl JobClass) -> Self {
+        self.classes.push(erase(class));
+        self
+    }
+}
+
+impl fmt::Debug for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentConfig")
+            .field("node", &self.node)
+            .field("data_dir", &self.data_dir)
+            .field("roles", &self.roles)
+            .field("join", &self.join)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a node does not start.
+
+use std::{error::Error, path::PathBuf};
+
+use remuda_model::{ErrorKind, Failure, LinkUrl};
+
+use super::DataDirError;
+
+type Source = Box<dyn Error + Send + Sync + 'static>;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The directory holds a cluster already.
+    #[error("`{}` holds a cluster already", dir.display())]
+    ClusterExists {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The secrets of the cluster cannot be read.
+    #[error("`{}` is damaged", path.display())]
+    ClusterFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The node belongs to no cluster and was told of none.
+    #[error("this node belongs to no cluster yet")]
+    NoCluster,
+    /// The node joins, but nobody said where or by what right.
+    #[error("joining needs {missing}")]
+    Incomplete {
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// The cluster refused it.
+    #[error("the cluster did not admit this node")]
+    Join(#[source] Failure),
+    /// The CA of the cluster cannot be made or used.
+    #[error("cannot use the CA of the cluster")]
+    Authority(#[source] Source),
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{url}`")]
+    Listen {
+        /// The address.
+        url: LinkUrl,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+    /// Part of the node does not start.
+    #[error("cannot start {part}")]
+    Part {
+        /// Which part.
+        part: &'static str,
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}
+
+impl AgentError {
+    pub(crate) fn authority(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Authority(Box::new(error))
+    }
+
+    pub(crate) fn part<E: Error + Send + Sync + 'static>(
+        part: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Part { part, source: Box::new(source) }
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::DataDir(error) => error.kind(),
+            Self::ClusterExists { .. } => ErrorKind::Exists,
+            Self::NoCluster | Self::Incomplete { .. } | Self::Listen { .. } => ErrorKind::Invalid,
+            Self::Join(failure) => failure.kind,
+            Self::ClusterFile { .. } | Self::Authority(_) | Self::Part { .. } => {
+                ErrorKind::Internal
+            }
+        }
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::DataDir(error) => error.hint(),
+            Self::ClusterExists { .. } => {
+                "start it with `remuda agent --control --bootstrap`, or choose another directory"
+            }
+            Self::ClusterFile { .. } => "restore it from a backup",
+            Self::NoCluster => {
+                "start a cluster with --control --bootstrap, or join one with --join URL --token TOKEN"
+            }
+            Self::Incomplete { .. } => {
+                "a control node prints a token with `remuda cluster join-token worker`"
+            }
+            Self::Join(failure) => return failure.hint.clone(),
+            Self::Listen { .. } => {
+                "the port may be taken or the address foreign to this machine; port 0 takes a free one"
+            }
+            Self::Authority(_) | Self::Part { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}

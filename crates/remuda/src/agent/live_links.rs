@@ -1,0 +1,25 @@
+//! The links of a node that are open at present.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remuda_link::Link;
+
+/// The links of a node that are open at present; closed ones are forgotten in passing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LiveLinks(Arc<Mutex<Vec<Link>>>);
+
+impl LiveLinks {
+    pub(crate) fn add(&self, link: Link) {
+        self.with(|links| links.push(link));
+    }
+
+    pub(crate) fn all(&self) -> Vec<Link> {
+        self.with(|links| links.clone())
+    }
+
+    fn with<T>(&self, action: impl FnOnce(&mut Vec<Link>) -> T) -> T {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| !link.is_closed());
+        action(&mut links)
+    }
+}

@@ -1,0 +1,187 @@
+//! How a node comes to belong to a cluster: by making it, by joining it, or since its last boot.
+
+use std::path::PathBuf;
+
+use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join};
+use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
+use remuda_runtime::Backoff;
+use zeroize::Zeroizing;
+
+use super::{
+    AgentConfig, AgentError, DataDirError,
+    cluster_file::ClusterFile,
+    data_dir::{DataDir, NodeFile, read, write},
+};
+
+/// A node and its cluster.
+pub(crate) struct Member {
+    pub(crate) file: NodeFile,
+    pub(crate) certificate: NodeCertificate,
+    /// For control nodes that have just become one; later the control side keeps it.
+    pub(crate) authority: Option<Authority>,
+    /// The cluster to bootstrap, when it was made here.
+    pub(crate) made: Option<ClusterFile>,
+    /// Control nodes that the cluster told of.
+    pub(crate) controls: Vec<LinkUrl>,
+}
+
+/// Finds out to which cluster the node belongs; joins it when that is new.
+pub(crate) async fn establish(data: &DataDir, config: &AgentConfig) -> Result<Member, AgentError> {
+    let role = config.roles.link_role();
+    let made = ClusterFile::read(data.path())?;
+    if let Some(file) = data.node()? {
+        check_same(data, config, &file)?;
+        if let Some(certificate) = read_certificate(data)? {
+            return Ok(Member { file, certificate, authority: None, made, controls: Vec::new() });
+        }
+    }
+    if config.bootstrap {
+        return bootstrap(data, config, made);
+    }
+    if config.join.is_empty() && config.token.is_none() {
+        return Err(AgentError::NoCluster);
+    }
+    join_cluster(data, config, role).await
+}
+
+fn check_same(data: &DataDir, config: &AgentConfig, kept: &NodeFile) -> Result<(), AgentError> {
+    let role = config.roles.link_role();
+    let foreign = |kept: String, wanted: String| {
+        Err(DataDirError::Foreign { dir: data.path().to_owned(), kept, wanted }.into())
+    };
+    if let Some(node) = config.node.as_ref().filter(|node| **node != kept.node) {
+        return foreign(format!("node `{}`", kept.node), format!("`{node}`"));
+    }
+    if role != kept.role {
+        return foreign(format!("a {} node", kept.role), format!("a {role} node"));
+    }
+    if let Some(token) = config.token.as_ref().filter(|token| token.cluster != kept.cluster) {
+        return foreign(format!("cluster `{}`", kept.cluster), format!("`{}`", token.cluster));
+    }
+    Ok(())
+}
+
+fn bootstrap(
+    data: &DataDir,
+    config: &AgentConfig,
+    made: Option<ClusterFile>,
+) -> Result<Member, AgentError> {
+    if !config.roles.is_control() {
+        return Err(AgentError::Incomplete { missing: "--control together with --bootstrap" });
+    }
+    let made = match made {
+        Some(made) => made,
+        None => {
+            ClusterFile::create(data.path(), &config.cluster_name, config.admin_token.clone())?
+        }
+    };
+    let file = NodeFile {
+        node: config.node.clone().unwrap_or_else(NodeId::random),
+        cluster: made.record.id.clone(),
+        role: Role::Control,
+    };
+    let certificate =
+        made.authority.certify(&file.node, file.role).map_err(AgentError::authority)?;
+    keep(data, &file, &certificate)?;
+    let authority = Some(made.authority.clone());
+    Ok(Member { file, certificate, authority, made: Some(made), controls: Vec::new() })
+}
+
+async fn join_cluster(
+    data: &DataDir,
+    config: &AgentConfig,
+    role: Role,
+) -> Result<Member, AgentError> {
+    let token =
+        config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
+    if config.join.is_empty() {
+        return Err(AgentError::Incomplete { missing: "the address of a control node (--join)" });
+    }
+    let node = config.node.clone().unwrap_or_else(NodeId::random);
+    let mut backoff = Backoff::for_links(fastrand::u64(..));
+    let (certificate, credentials) = loop {
+        match join(&config.join, token, &node, role).await {
+            Ok(joined) => break joined,
+            Err(error) if is_passing(&error) => {
+                let delay = backoff.next_delay();
+                let wait_ms = delay.as_millis();
+                tracing::warn!(error = %Chain(&error), wait_ms, "cannot join yet");
+                tokio::time::sleep(delay).await;
+            }
+            Err(error) => return Err(AgentError::Join(refusal(&error))),
+        }
+    };
+    let file = NodeFile { node, cluster: token.cluster.clone(), role };
+    keep(data, &file, &certificate)?;
+    let authority = match credentials.authority {
+        Some(wire) => Some(
+            Authority::from_wire(&file.cluster, &credentials.ca, wire)
+                .map_err(AgentError::authority)?,
+        ),
+        None if role == Role::Control => {
+            let failure = Failure::failed("the cluster sent no authority to its new control node");
+            return Err(AgentError::Join(failure));
+        }
+        None => None,
+    };
+    let controls = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
+    Ok(Member { file, certificate, authority, made: None, controls })
+}
+
+/// Whether waiting may help.
+fn is_passing(error: &JoinError) -> bool {
+    use ErrorKind::{NotConnected, OutcomeUnknown, TimedOut, Unavailable};
+    let passes =
+        |kind| matches!(kind, Unavailable | NotConnected | TimedOut | OutcomeUnknown);
+    match error {
+        JoinError::NoLink(errors) => errors.iter().all(|error| passes(error.kind())),
+        JoinError::NoAnswer(_) => true,
+        JoinError::Refused(failure) => passes(failure.kind),
+        _ => false,
+    }
+}
+
+/// What the cluster said, or why it could not be understood.
+fn refusal(error: &JoinError) -> Failure {
+    let kind = match error {
+        JoinError::NoLink(errors) => errors.first().map_or(ErrorKind::Invalid, DialError::kind),
+        JoinError::Refused(failure) => failure.kind,
+        _ => ErrorKind::Failed,
+    };
+    let failure = Failure::new(kind, Chain(error).to_string());
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// Keeps the certificate first: a node with a name and no certificate joins again.
+fn keep(data: &DataDir, file: &NodeFile, made: &NodeCertificate) -> Result<(), AgentError> {
+    keep_certificate(data, made)?;
+    Ok(data.set_node(file)?)
+}
+
+/// Keeps a certificate and its key.
+pub(crate) fn keep_certificate(data: &DataDir, made: &NodeCertificate) -> Result<(), AgentError> {
+    let at = |name: &str| tls(data, name);
+    write(&at("key.der"), &made.key)?;
+    write(&at("ca.der"), &made.ca)?;
+    write(&at("certificate.der"), &made.certificate)?;
+    Ok(())
+}
+
+fn read_certificate(data: &DataDir) -> Result<Option<NodeCertificate>, AgentError> {
+    let key = read(&tls(data, "key.der"))?;
+    let ca = read(&tls(data, "ca.der"))?;
+    let certificate = read(&tls(data, "certificate.der"))?;
+    Ok(match (certificate, key, ca) {
+        (Some(certificate), Some(key), Some(ca)) => {
+            Some(NodeCertificate { certificate, key: Zeroizing::new(key), ca })
+        }
+        _ => None,
+    })
+}
+
+fn tls(data: &DataDir, name: &str) -> PathBuf {
+    data.path().join("tls").join(name)
+}
