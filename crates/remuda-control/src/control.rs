@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -82,7 +82,9 @@ pub(crate) struct Shared {
     pub membership: mpsc::Sender<Request>,
     membership_requests: Mutex<Option<mpsc::Receiver<Request>>>,
     authority: Option<Authority>,
-    dialling: OnceLock<(Endpoint, Router)>,
+    /// What to dial with and what answers there; gone again when the node stops, because the
+    /// handlers hold this very struct.
+    dialling: Mutex<Option<(Endpoint, Router)>>,
 }
 
 impl Shared {
@@ -101,16 +103,16 @@ impl Shared {
     }
 
     /// What to dial with, and what answers on the links that were dialled.
-    pub(crate) fn dialling(&self) -> Result<(&Endpoint, &Router), Failure> {
-        let (endpoint, router) = self.dialling.get().ok_or_else(|| {
-            Failure::new(ErrorKind::Unavailable, "this control node has not started yet")
-        })?;
-        Ok((endpoint, router))
+    pub(crate) fn dialling(&self) -> Result<(Endpoint, Router), Failure> {
+        let dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+        dialling
+            .clone()
+            .ok_or_else(|| Failure::new(ErrorKind::Unavailable, "this control node does not run"))
     }
 
     /// The boot of this node, once its endpoint is known.
     pub(crate) fn generation(&self) -> Option<Generation> {
-        self.dialling.get().map(|(endpoint, _)| endpoint.identity().generation)
+        self.dialling().ok().map(|(endpoint, _)| endpoint.identity().generation)
     }
 }
 
@@ -171,7 +173,7 @@ impl Control {
             membership,
             membership_requests: Mutex::new(Some(requests)),
             authority,
-            dialling: OnceLock::new(),
+            dialling: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -187,8 +189,12 @@ impl Control {
     pub fn start(&self, endpoint: Endpoint) {
         let mut router = Router::new();
         self.register(&mut router);
-        if self.shared.dialling.set((endpoint.clone(), router.clone())).is_err() {
-            return;
+        {
+            let mut dialling = self.shared.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+            if dialling.is_some() {
+                return;
+            }
+            *dialling = Some((endpoint.clone(), router.clone()));
         }
         let requests = {
             let mut waiting =
@@ -210,6 +216,7 @@ impl Control {
         spawn.spawn("replica", async move {
             stop.cancelled().await;
             control.shared.replica.shutdown().await;
+            control.shared.dialling.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
     }
 
@@ -264,7 +271,7 @@ impl Control {
                     if stop.is_cancelled() || self.is_member() {
                         return;
                     }
-                    self.dial_control(endpoint, router, None, std::slice::from_ref(url)).await;
+                    self.dial_control(&endpoint, &router, None, std::slice::from_ref(url)).await;
                 }
             }
             tokio::select! {

@@ -183,7 +183,7 @@ impl Control {
             return Err(Failure::invalid(format!("`{url}` is no other node")));
         }
         let node = peer.node.clone();
-        self.serve(&link, router);
+        self.serve(&link, &router);
         self.offer(link);
         let end = Instant::now() + ADDED;
         while Instant::now() < end {

@@ -1,1 +1,7 @@
-//! Clusters of several control nodes in one process.
+//! Clusters of several control nodes and small workers in one process, over the links of memory.
+
+mod cluster;
+mod events;
+mod failures;
+mod fixture;
+mod work;

@@ -134,11 +134,14 @@ impl Control {
         }
     }
 
-    /// Answers the streams of a link that this side dialled.
+    /// Answers the streams of a link that this side dialled, and closes it with the node.
     pub(crate) fn serve(&self, link: &Link, router: &Router) {
         let supervisor = self.shared.supervisor.clone();
         let (link, router) = (link.clone(), router.clone());
-        self.shared.supervisor.spawn("link", async move { router.serve(link, &supervisor).await });
+        self.shared.supervisor.spawn("link", async move {
+            router.serve(link.clone(), &supervisor).await;
+            link.close("the node stops");
+        });
     }
 
     /// Whether the peer of a link answers control protocols. By this call it learns of the link.

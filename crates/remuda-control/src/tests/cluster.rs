@@ -1,0 +1,135 @@
+//! Clusters form, tell about themselves, keep tokens and lose members in good order.
+
+use std::sync::Arc;
+
+use remuda_model::{ErrorKind, NodeStatus, Role};
+use remuda_state::Scope;
+
+use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Start, id, request, until};
+use crate::Consistency;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_control_nodes_become_three_voters_and_see_the_same() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    for node in &cluster.nodes {
+        let view = node.control.cluster(Consistency::Linearizable).await.expect("a view");
+        assert_eq!((&view.id, view.name.as_str()), (&cluster.id, "test"));
+        assert_eq!(view.voters, [id("c1"), id("c2"), id("c3")]);
+        assert!(view.controls.iter().all(|(_, active)| *active));
+        // No worker part runs here, and nothing else is amiss.
+        assert_eq!(view.reasons, ["nodes not connected: c1, c2, c3"]);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_made_anywhere_is_known_everywhere_until_it_is_revoked() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    for node in &cluster.nodes {
+        let made = node.control.create_token("ci", Scope::Operate, None).await;
+        let (record, text) = made.expect("made");
+        for other in &cluster.nodes {
+            other.control.tokens().await.expect("read after the write");
+            let principal = other.control.authenticate(&text).expect("known");
+            assert_eq!((&principal.token, principal.scope), (&record.id, Scope::Operate));
+            assert!(other.control.authenticate(&cluster.admin).is_ok());
+        }
+        node.control.revoke_token(&record.id).await.expect("revoked");
+        for other in &cluster.nodes {
+            other.control.tokens().await.expect("read after the write");
+            let failure = other.control.authenticate(&text).expect_err("revoked");
+            assert_eq!(failure.kind, ErrorKind::Unauthenticated);
+        }
+        let again = node.control.revoke_token(&record.id).await.expect_err("gone");
+        assert_eq!(again.kind, ErrorKind::NotFound);
+    }
+    let control = &cluster.nodes[1].control;
+    let [worker, other] = [Role::Worker, Role::Control].map(|role| control.join_token(role));
+    assert_ne!(worker.expect("a token"), other.expect("a token"));
+    assert!(control.join_token(Role::Client).is_err());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_node_that_leaves_gives_up_vote_and_workers_and_may_come_back() {
+    let mut cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    let name = cluster.worker_of("c3");
+    let worker = FakeWorker::start(&cluster, &name);
+    assert_eq!(worker.connected().await, id("c3"));
+    cluster.nodes[2].control.leave().await;
+    cluster.settled(&["c1", "c2"], 1).await;
+    until("the worker has moved", async || {
+        let at = worker.session.borrow().0.clone();
+        if at.is_some() && at != Some(id("c3")) { Ok(()) } else { Err(format!("{at:?}")) }
+    })
+    .await;
+    let node = cluster.nodes.pop().expect("three");
+    node.kill().await;
+    let reply = cluster.nodes[0].control.work(&worker.id, request("1"), DEADLINE).await;
+    assert!(reply.is_ok(), "{reply:?}");
+
+    let start = Start {
+        name: "c3",
+        generation: 2,
+        cluster: cluster.id.clone(),
+        authority: None,
+        classes: Vec::new(),
+        dir: Arc::clone(&node.dir),
+    };
+    let back = Node::start(start).await;
+    let (_, controls) = tokio::sync::watch::channel(cluster.urls());
+    back.control.enlist(controls);
+    cluster.nodes.push(back);
+    cluster.settled(&["c1", "c2", "c3"], 3).await;
+    assert!(cluster.nodes[2].control.join_token(Role::Worker).is_ok(), "kept on disk");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_control_node_is_removed_for_good() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    cluster.nodes[2].kill().await;
+    let control = &cluster.nodes[1].control;
+    control.remove_node(&id("c3"), false).await.expect("removed");
+    cluster.settled(&["c1", "c2"], 1).await;
+    let failure = control.node(&id("c3"), Consistency::Linearizable).await.expect_err("gone");
+    assert_eq!(failure.kind, ErrorKind::NotFound);
+    let last = control.remove_node(&id("c2"), true).await.expect_err("itself");
+    assert_eq!(last.code, "removes_itself");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_worker_is_removed_by_force_only_and_comes_back_with_its_next_start() {
+    let cluster = Cluster::start(&["c1"]).await;
+    let control = &cluster.nodes[0].control;
+    let worker = FakeWorker::start(&cluster, "w1");
+    worker.connected().await;
+    until("recorded", async || {
+        control.node(&id("w1"), Consistency::Stale).await.map_err(|failure| failure.message)
+    })
+    .await;
+    let refused = control.remove_node(&id("w1"), false).await.expect_err("connected");
+    assert_eq!(refused.code, "node_connected");
+    control.remove_node(&id("w1"), true).await.expect("by force");
+    worker.refusal("node_removed").await;
+    let gone = control.node(&id("w1"), Consistency::Linearizable).await.expect_err("forgotten");
+    assert_eq!(gone.kind, ErrorKind::NotFound);
+    worker.stop().await;
+
+    let plan = super::fixture::Plan {
+        name: "w1".into(),
+        generation: 2,
+        controls: cluster.urls(),
+        unreachable: Vec::new(),
+    };
+    let again = FakeWorker::with(&cluster, plan);
+    again.connected().await;
+    until("recorded again", async || match control.node(&id("w1"), Consistency::Stale).await {
+        Ok(view) if view.status == NodeStatus::Ready => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    again.stop().await;
+    cluster.stop().await;
+}

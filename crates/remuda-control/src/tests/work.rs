@@ -1,0 +1,174 @@
+//! Workers are placed, and work reaches them from every control node.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use remuda_link::Priority;
+use remuda_model::{ErrorKind, NodeStatus};
+use remuda_wire::message::{
+    ANNOUNCE,
+    announce::{Announce, Answer, Placement},
+    output::Chunk,
+    work,
+};
+
+use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Plan, id, request, until};
+use crate::{Consistency, TaskFilter};
+
+async fn echoes(node: &Node, worker: &FakeWorker) {
+    let reply = node.control.work(&worker.id, request("[1]"), DEADLINE).await;
+    assert_eq!(reply, Ok(work::Done::Payload(b"[1]".to_vec())), "at {}", node.id);
+}
+
+/// Waits until every control node knows the worker.
+async fn known(cluster: &Cluster, worker: &FakeWorker) {
+    until("known", async || {
+        for node in &cluster.nodes {
+            let view = node.control.node(&worker.id, Consistency::Stale).await;
+            if !view.as_ref().is_ok_and(|view| view.status == NodeStatus::Ready) {
+                return Err(format!("{}: {view:?}", node.id));
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_control_node_reaches_a_worker_by_way_of_its_owner() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    let mut workers = Vec::new();
+    for name in ["c1", "c2", "c3"] {
+        let worker = FakeWorker::start(&cluster, &cluster.worker_of(name));
+        assert_eq!(worker.connected().await, id(name), "redirected to its owner");
+        workers.push(worker);
+    }
+    for worker in &workers {
+        known(&cluster, worker).await;
+        for node in &cluster.nodes {
+            echoes(node, worker).await;
+            let task = "t1".parse().expect("a task");
+            let mut output = node.control.output(&worker.id, &task, 5, true).await.expect("opens");
+            let first = output.next().await.expect("sent");
+            assert!(matches!(&first, Some(Chunk::Data { bytes, next: 6, .. }) if bytes == b"t1"));
+            assert!(matches!(output.next().await, Ok(Some(Chunk::End(_)))));
+            assert_eq!(output.next().await, Ok(None));
+        }
+    }
+    let nodes = cluster.nodes[0].control.nodes(Consistency::Linearizable).await.expect("nodes");
+    assert_eq!(nodes.len(), 6);
+    assert_eq!(nodes.iter().filter(|node| node.status == NodeStatus::Ready).count(), 3);
+    let tasks = cluster.nodes[0].control.tasks(TaskFilter::default()).await.expect("tasks");
+    assert_eq!(tasks.unreachable, [id("c1"), id("c2"), id("c3")], "they have no worker part");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_cannot_dial_its_owner_is_reached_through_another_node() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    let name = cluster.worker_of("c1");
+    let through = &cluster.nodes[1];
+    let plan = Plan {
+        name,
+        generation: 1,
+        controls: vec![through.url.clone()],
+        unreachable: vec![id("c1")],
+    };
+    let worker = FakeWorker::with(&cluster, plan);
+    assert_eq!(worker.connected().await, id("c2"));
+    known(&cluster, &worker).await;
+    for node in &cluster.nodes {
+        echoes(node, &worker).await;
+        let task = "t1".parse().expect("a task");
+        let mut output = node.control.output(&worker.id, &task, 0, true).await.expect("opens");
+        assert!(matches!(output.next().await, Ok(Some(Chunk::Data { .. }))), "at {}", node.id);
+    }
+    let view = cluster.nodes[2].control.node(&worker.id, Consistency::Stale).await.expect("known");
+    assert_eq!((view.owner, view.via), (Some(id("c1")), Some(id("c2"))));
+    worker.stop().await;
+    let failure = until("noticed", async || {
+        match cluster.nodes[2].control.work(&worker.id, request("1"), DEADLINE).await {
+            Err(failure) if failure.kind == ErrorKind::NotConnected => Ok(failure),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert!(failure.hint.is_some());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announcements_have_their_answers() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let name = cluster.worker_of("c1");
+    let worker = FakeWorker::start(&cluster, &name);
+    worker.connected().await;
+    let stranger = cluster.stranger(&name);
+    let owner = cluster.owner(&name);
+    let announce = |unreachable: &[&str], generation| Announce {
+        node: id(&name),
+        generation: remuda_model::Generation(generation),
+        roles: remuda_model::Roles::WORKER,
+        version: "1".into(),
+        addresses: Vec::new(),
+        labels: remuda_model::Labels::default(),
+        attributes: std::collections::BTreeMap::new(),
+        epoch: remuda_model::Epoch(0),
+        unreachable: unreachable.iter().map(|name| id(name)).collect(),
+    };
+    let epoch = owner.control.shared.replica.state().epoch();
+    let asks = async |node: &Node, announce: Announce| -> Answer {
+        let link = super::fixture::link_as(&cluster, &name, &node.url).await;
+        let body: Bytes = remuda_wire::encode(&announce);
+        let answer = link.call(ANNOUNCE, Priority::Control, body, DEADLINE).await;
+        link.close("asked");
+        remuda_wire::decode(&answer.expect("an answer")).expect("readable")
+    };
+    let addresses = vec![owner.url.clone()];
+    let redirect = Placement::Redirect { epoch, owner: owner.id.clone(), addresses };
+    assert_eq!(asks(stranger, announce(&[], 1)).await, Ok(redirect));
+    let relay = Placement::Relay { epoch, owner: owner.id.clone() };
+    assert_eq!(asks(stranger, announce(&["c1"], 1)).await, Ok(relay));
+    assert_eq!(asks(owner, announce(&[], 1)).await, Ok(Placement::Owned { epoch }));
+    let in_use = asks(owner, announce(&[], 2)).await.expect_err("another process");
+    assert_eq!(in_use.code, "node_id_in_use");
+    let other = Announce { node: id("w-other"), ..announce(&[], 1) };
+    let mismatch = asks(owner, other).await.expect_err("not its name");
+    assert_eq!(mismatch.code, "node_id_mismatch");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_say_whether_anything_was_done() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let name = cluster.worker_of("c1");
+    let worker = FakeWorker::start(&cluster, &name);
+    worker.connected().await;
+    known(&cluster, &worker).await;
+    let kind = |reply: Result<work::Done, remuda_model::Failure>| reply.expect_err("fails").kind;
+    for node in &cluster.nodes {
+        let unknown = node.control.work(&id("nobody"), request("1"), DEADLINE).await;
+        assert_eq!(kind(unknown), ErrorKind::NotFound);
+        let limit = Duration::from_millis(200);
+        let hangs = node.control.work(&worker.id, request("\"hang\""), limit).await;
+        assert_eq!(kind(hangs), ErrorKind::TimedOut, "at {}", node.id);
+        // A control node has a record and, here, no worker part.
+        let away = node.control.work(&id("c2"), request("1"), DEADLINE).await;
+        assert_eq!(kind(away), ErrorKind::NotConnected);
+    }
+    let node = cluster.stranger(&name).control.clone();
+    let wait = tokio::spawn({
+        let worker = worker.id.clone();
+        async move { node.work(&worker, request("\"hang\""), DEADLINE).await }
+    });
+    until("sent", async || {
+        // The call is under way once the worker's link carries it; a second one shows the order.
+        let reply = cluster.nodes[1].control.work(&worker.id, request("2"), DEADLINE).await;
+        reply.map_err(|failure| failure.message)
+    })
+    .await;
+    worker.stop().await;
+    let lost = kind(wait.await.expect("no panic"));
+    assert!(matches!(lost, ErrorKind::OutcomeUnknown | ErrorKind::NotConnected), "{lost}");
+    cluster.stop().await;
+}
