@@ -40,6 +40,9 @@ const COMMANDS: usize = 16;
 /// How long a task that nobody knows may take to end when the agent starts.
 const UNKNOWN_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the last answers may take after a task has ended.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
 /// What the class needs from its agent.
 #[derive(Clone, Debug)]
 pub struct ExecConfig {
@@ -220,7 +223,11 @@ async fn attend(mut task: Task<Exec>, client: Client, progress: Progress) -> Tas
     let mut answers: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
     loop {
         tokio::select! {
-            end = &mut end => return end,
+            end = &mut end => {
+                // The holder answers what still waits; callers should hear that.
+                drop(timeout(ANSWER_LIMIT, answers.collect::<()>()).await);
+                return end;
+            }
             Some(()) = answers.next() => {}
             input = task.next() => match input {
                 Some(Input::Stop(grace)) => answers.push(Box::pin(stop(client.clone(), id.clone(), grace))),

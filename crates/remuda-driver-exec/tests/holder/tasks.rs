@@ -72,17 +72,18 @@ async fn stdin_is_a_text_or_open_or_nothing() {
         agent.run("text", &ExecSpec { stdin: Stdin::Text(text.clone()), ..spec(&["cat"]) }).await;
     assert_eq!(output.text(), text);
 
-    let open = ExecSpec { stdin: Stdin::Open, ..spec(&["cat"]) };
+    let open = ExecSpec { stdin: Stdin::Open, ..shell("cat; echo ' end'; exec sleep 1000") };
     let task = agent.start("open", &open).await.unwrap();
     write(&task, "one ").await;
     write(&task, "two").await;
     output_with(&task.log, "one two").await;
     task.send(ExecCommand::CloseStdin).await.unwrap();
-    let late = task.send(ExecCommand::Stdin(String::new())).await;
+    output_with(&task.log, "end").await;
+    let late = task.send(ExecCommand::Stdin("YQ==".to_owned())).await.unwrap_err();
+    assert_eq!(late.code, "stdin_closed");
+    task.stop(Duration::from_mins(1)).await;
     let (end, output) = task.finish().await;
-    assert_eq!(end, exited(ExitStatus::Code(0)));
-    assert_eq!(output.text(), "one two");
-    assert!(late.is_err());
+    assert_eq!((end, output.text()), (stopped(ExitStatus::Signal(15)), "one two end\n"));
 }
 
 #[tokio::test]
@@ -106,6 +107,10 @@ async fn a_command_that_does_not_read_blocks_nothing_else() {
     assert_eq!(agent.run("other", &spec(&["true"])).await.0, exited(ExitStatus::Code(0)));
     inbox.send(remuda_plugin::RawInput::Stop(Duration::ZERO)).await.unwrap();
     assert_eq!(work.await.unwrap(), stopped(ExitStatus::Signal(9)));
+    for answer in answers {
+        // Whoever still waited learns that nobody will read.
+        assert!(answer.await.unwrap().is_err());
+    }
 }
 
 #[tokio::test]
