@@ -78,7 +78,7 @@ impl Router {
                 continue;
             };
             let work = handler(link.clone(), stream);
-            supervisor.spawn("stream", async move {
+            supervisor.spawn_small("stream", async move {
                 let _place = place;
                 work.await;
             });

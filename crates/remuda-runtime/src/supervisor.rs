@@ -1,8 +1,13 @@
 //! Who owns the spawned tasks of a process.
 
-use std::time::Duration;
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
-use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -40,15 +45,14 @@ impl Supervisor {
     /// Runs a task under a name. It must end soon after [`token`](Self::token) is cancelled; a
     /// panic is logged and ends only this task.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        let task: JoinHandle<()> =
-            self.tasks.spawn(work.instrument(tracing::info_span!("task", name)));
-        self.tasks.spawn(async move {
-            if let Err(error) = task.await
-                && error.is_panic()
-            {
-                tracing::error!(name, %error, "a task panicked");
-            }
-        });
+        let span = tracing::info_span!("task", name);
+        self.tasks.spawn(contain(name, work).instrument(span));
+    }
+
+    /// Like [`spawn`](Self::spawn), for work that starts so often that a tracing span for each
+    /// would cost more than it tells.
+    pub fn spawn_small(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(contain(name, work));
     }
 
     /// Ends all tasks, waiting at most `limit`. Tells whether all of them ended in time.
@@ -57,6 +61,21 @@ impl Supervisor {
         self.tasks.close();
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
     }
+}
+
+/// Ends quietly where the work panics; the panic itself was reported by its hook.
+async fn contain(name: &'static str, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        // Nothing of the work is used again after a panic but to drop it.
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(name, panic = text.unwrap_or("no text"), "a task panicked");
+            Poll::Ready(())
+        })
+    })
+    .await;
 }
 
 #[cfg(test)]
