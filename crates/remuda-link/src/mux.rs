@@ -123,3 +123,6 @@ impl State {
         key.ok_or_else(|| LinkError::ProtocolName(protocol.chars().take(300).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests;
