@@ -27,8 +27,9 @@ use crate::{
     types::{Entry, IoError, RaftLogId, RaftVote, StorageError, Types},
 };
 
-/// How many bytes of entries one replication call carries, at least one entry.
-const BATCH_BYTES: usize = 2 * 1024 * 1024;
+/// How many bytes of entries one replication call carries, at least one entry. The library gives
+/// such a call one heartbeat's time, so that more would never arrive over a slow link.
+const BATCH_BYTES: usize = 64 * 1024;
 /// Entries kept in memory besides the disk.
 const CACHE_ITEMS: usize = 10_000;
 const CACHE_BYTES: usize = 64 * 1024 * 1024;

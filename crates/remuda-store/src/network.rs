@@ -137,10 +137,17 @@ impl Caller {
         request: Request,
         ttl: Duration,
     ) -> Result<Reply, RpcError<E>> {
+        let half = match &request {
+            Request::Append(append) => u64::try_from(append.entries.len() / 2).unwrap_or(0),
+            _ => 0,
+        };
         match self.wire.call(&self.member, request, ttl).await {
             Ok(reply) => {
                 self.failures.reset();
                 Ok(reply)
+            }
+            Err(CallError::TooLarge(_)) if half > 0 => {
+                Err(PayloadTooLarge::new_entries_hint(half).into())
             }
             Err(error) if error.is_unreachable() => Err(Unreachable::new(&error).into()),
             Err(error) => {
@@ -164,10 +171,6 @@ impl RaftNetwork<Types> for Caller {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
-        let n_entries = u64::try_from(rpc.entries.len()).unwrap_or(u64::MAX);
-        if n_entries > 1 && encoded_len(&rpc) > MAX_CALL_BYTES {
-            return Err(PayloadTooLarge::new_entries_hint(n_entries / 2).into());
-        }
         match self.call(Request::Append(rpc), option.hard_ttl()).await? {
             Reply::Append(response) => Ok(response),
             _ => Err(mismatch()),
@@ -204,11 +207,6 @@ impl RaftNetwork<Types> for Caller {
         let mut backoff = Backoff::new(longest / 4, longest, self.target);
         Pauses::new(std::iter::repeat_with(move || backoff.next_delay()))
     }
-}
-
-/// Roughly, and without writing it: commands are small, so batches of them rarely come close.
-fn encoded_len(rpc: &AppendEntriesRequest<Types>) -> usize {
-    remuda_state::encode(rpc).len()
 }
 
 impl Caller {

@@ -58,7 +58,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn open_log(dir: &Path) -> Result<LogStore, OpenError> {
+pub(super) fn open_log(dir: &Path) -> Result<LogStore, OpenError> {
     let log = dir.join("log");
     let meta = Arc::new(MetaFile::open(dir, &id("a"), &log)?);
     LogStore::open(&log, meta)
