@@ -55,8 +55,9 @@ impl Client {
     ///
     /// `invalid` when the address cannot be read, or TLS is asked for without a certificate
     /// authority to trust.
+    #[expect(clippy::needless_pass_by_value, reason = "the token should not be left around")]
     pub fn new(config: ClientConfig) -> Result<Self, Failure> {
-        let transport = Arc::new(Transport::new(config)?);
+        let transport = Arc::new(Transport::new(&config)?);
         Ok(Self { transport, consistency: dto::Consistency::Linearizable })
     }
 

@@ -44,7 +44,7 @@ impl Client {
         Ok(status == StatusCode::OK)
     }
 
-    /// The OpenAPI document.
+    /// The description of the API, for generators of clients.
     pub async fn openapi(&self) -> Result<Value, Failure> {
         self.transport.json(Call::new(Method::GET, "/openapi.json")).await
     }

@@ -71,6 +71,8 @@ pub struct EventStream {
     lines: Lines,
     name: Vec<u8>,
     data: Vec<u8>,
+    /// Of the event that is being read.
+    id: Option<String>,
     last_id: Option<String>,
 }
 
@@ -79,7 +81,7 @@ const MAX_EVENT: usize = 16 * 1024 * 1024;
 
 impl EventStream {
     pub(super) fn new(lines: Lines) -> Self {
-        Self { lines, name: Vec::new(), data: Vec::new(), last_id: None }
+        Self { lines, name: Vec::new(), data: Vec::new(), id: None, last_id: None }
     }
 
     /// The next event, or `None` when the API has ended the stream; connect again then, with
@@ -111,12 +113,13 @@ impl EventStream {
         if line.is_empty() {
             let name = std::mem::take(&mut self.name);
             let data = std::mem::take(&mut self.data);
+            // Only now: an event that is cut off has to come again.
+            self.last_id = self.id.take().or_else(|| self.last_id.take());
             return match (name.as_slice(), data.is_empty()) {
-                (_, true) => Ok(None),
                 (b"event" | b"", false) => read(&data.into()).map(EventMessage::Event).map(Some),
                 (b"gap", false) => read(&data.into()).map(EventMessage::Gap).map(Some),
-                // Kinds of later versions.
-                (_, false) => Ok(None),
+                // Without data it is none; other names are those of later versions.
+                _ => Ok(None),
             };
         }
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
@@ -124,7 +127,7 @@ impl EventStream {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match &line[..colon] {
             b"event" => self.name = value.to_vec(),
-            b"id" => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"id" => self.id = Some(String::from_utf8_lossy(value).into_owned()),
             b"data" if self.data.len() + value.len() > MAX_EVENT => {
                 return Err(Failure::new(ErrorKind::Internal, "the API sent too long an event"));
             }

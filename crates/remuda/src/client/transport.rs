@@ -28,6 +28,8 @@ use super::{
 
 /// Idle connections kept for the next call.
 const MAX_IDLE: usize = 4;
+/// How long they are kept: shorter than the API keeps them.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// One call before it is sent.
 #[derive(Debug)]
@@ -79,7 +81,8 @@ pub(super) struct Transport {
     authorization: HeaderValue,
     tls: Option<Arc<rustls::ClientConfig>>,
     timeout: Duration,
-    idle: Mutex<Vec<Sender>>,
+    /// With the time since when they are.
+    idle: Mutex<Vec<(Sender, Instant)>>,
 }
 
 impl fmt::Debug for Transport {
@@ -89,7 +92,7 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    pub(super) fn new(config: ClientConfig) -> Result<Self, Failure> {
+    pub(super) fn new(config: &ClientConfig) -> Result<Self, Failure> {
         let address: Address = config.address.parse()?;
         let tls = match (&config.ca, address.tls) {
             (_, false) => None,
@@ -178,25 +181,33 @@ impl Transport {
 
     /// Sends on an idle connection or a new one and awaits the head of the answer.
     async fn exchange(&self, call: Call) -> Result<(Sender, Response<Incoming>), Failure> {
-        let method = call.method.clone();
-        let mut request = self.request(call)?;
+        let request = self.request(call)?;
+        let is_read = *request.method() == Method::GET;
         while let Some(mut sender) = self.take() {
-            match sender.try_send_request(request).await {
+            // Its last answer was read to the end, so that it is ready at once or closed.
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match sender.try_send_request(request.clone()).await {
                 Ok(response) => return Ok((sender, response)),
-                // The server has closed the idle connection before anything was sent.
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(self.broken(&method, &error.into_error())),
-                },
+                Err(mut error) => {
+                    // The server may have closed the idle connection in the same moment: going on
+                    // with another is harmless when nothing was sent, or for a read.
+                    let harmless = is_read || error.take_message().is_some();
+                    if !harmless {
+                        return Err(self.broken(ErrorKind::OutcomeUnknown, &error.into_error()));
+                    }
+                }
             }
         }
         let mut sender = connection::connect(&self.address, self.tls.as_ref()).await?;
         match sender.try_send_request(request).await {
             Ok(response) => Ok((sender, response)),
             Err(mut error) => {
-                let unsent = error.take_message().is_some();
-                let method = if unsent { &Method::GET } else { &method };
-                Err(self.broken(method, &error.into_error()))
+                let harmless = is_read || error.take_message().is_some();
+                let kind =
+                    if harmless { ErrorKind::Unavailable } else { ErrorKind::OutcomeUnknown };
+                Err(self.broken(kind, &error.into_error()))
             }
         }
     }
@@ -219,10 +230,8 @@ impl Transport {
             .map_err(|error| Failure::internal(&error))
     }
 
-    /// A call on a connection that broke. Reads can be made again; others may have had effect.
-    fn broken(&self, method: &Method, error: &hyper::Error) -> Failure {
-        let kind =
-            if *method == Method::GET { ErrorKind::Unavailable } else { ErrorKind::OutcomeUnknown };
+    /// A call on a connection that broke.
+    fn broken(&self, kind: ErrorKind, error: &hyper::Error) -> Failure {
         let cause =
             error.source().map_or_else(|| error.to_string(), |cause| Chain(cause).to_string());
         let failure = Failure::new(
@@ -238,19 +247,14 @@ impl Transport {
 
     fn take(&self) -> Option<Sender> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(sender) = idle.pop() {
-            if sender.is_ready() {
-                return Some(sender);
-            }
-        }
-        None
+        idle.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < MAX_IDLE_TIME);
+        idle.pop().map(|(sender, _since)| sender)
     }
 
     fn keep(&self, sender: Sender) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
         if !sender.is_closed() && idle.len() < MAX_IDLE {
-            idle.push(sender);
+            idle.push((sender, Instant::now()));
         }
     }
 }

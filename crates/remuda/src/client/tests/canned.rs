@@ -16,8 +16,8 @@ const OK: &str =
 const NO_CONTENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 fn chunked(chunks: &[&str]) -> &'static str {
-    let body: String =
-        chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+    let chunk = |chunk: &&str| format!("{:x}\r\n{chunk}\r\n", chunk.len());
+    let body = chunks.iter().map(chunk).collect::<Vec<_>>().concat();
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     format!("{head}{body}").leak()
 }
@@ -175,6 +175,18 @@ async fn events_are_read_between_comments_and_kinds_of_later_versions() {
     let request = requests.recv().await.expect("a request");
     assert!(request.starts_with("GET /v1/events?node=w1 "), "{request}");
     assert!(request.contains("last-event-id: w1:2\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn an_event_that_is_cut_off_does_not_count_as_read() {
+    let event = "{\"node\":\"w1\",\"seq\":3,\"generation\":1,\"time_ms\":5,\
+                 \"body\":{\"gap\":{\"from\":1,\"to\":2}}}";
+    let text = format!("id: w1:3\ndata: {event}\n\nid: w1:4\ndata: {event}\n");
+    let (address, _requests) = canned(vec![vec![chunked(&[&text])]]).await;
+    let mut events = client(address).events(&EventQuery::default(), None).await.expect("begins");
+    assert!(events.next().await.expect("an event").is_some());
+    assert_eq!(events.next().await.expect_err("cut off").code, "stream_interrupted");
+    assert_eq!(events.last_id(), Some("w1:3"));
 }
 
 #[test]

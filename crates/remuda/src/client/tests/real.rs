@@ -73,7 +73,7 @@ async fn every_call_meets_its_route() {
     let tasks = client.tasks(&TaskQuery { running: true, ..TaskQuery::default() }).await;
     assert!(tasks.expect("answered").tasks.is_empty());
 
-    let made = client.create_token("ci", Scope::Read, Some(Duration::from_secs(60))).await;
+    let made = client.create_token("ci", Scope::Read, Some(Duration::from_mins(1))).await;
     let made = made.expect("made");
     let reader = Client::new(ClientConfig::new(client.address(), made.secret)).expect("a client");
     assert!(reader.nodes().await.is_ok());
