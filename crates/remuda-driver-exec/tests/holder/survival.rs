@@ -176,6 +176,29 @@ async fn tasks_end_with_their_holder_and_are_lost() {
     assert_ne!(place.holders(), holders);
 }
 
+#[test]
+fn tasks_end_with_their_holder_even_when_no_agent_looks() {
+    let place = Place::new();
+    let first = Mortal::new();
+    let pids = first.0.block_on(async {
+        let agent = place.agent().await;
+        agent.start("own", &spec(&["sleep", "1000"])).await.unwrap();
+        // A change of user makes the kernel forget whose death to watch.
+        let user = rustix::process::geteuid().is_root().then(|| "nobody".to_owned());
+        let other = ExecSpec { user, ..spec(&["sleep", "1000"]) };
+        agent.start("other", &other).await.unwrap();
+        [place.pid("own"), place.pid("other")]
+    });
+    first.die();
+    assert!(pids.into_iter().all(alive));
+    kill(place.holders()[0], Signal::KILL);
+    let second = Mortal::new();
+    second.0.block_on(async {
+        until("both are gone", || !pids.into_iter().any(alive)).await;
+    });
+    second.die();
+}
+
 #[tokio::test]
 async fn a_restart_of_the_machine_is_told_from_a_dead_holder() {
     let place = Place::new();
