@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The first message: what to send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the word of the command line")]
 pub struct Follow {
     /// Under which ownership it is asked.
     pub epoch: Epoch,

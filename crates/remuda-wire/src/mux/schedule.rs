@@ -37,8 +37,7 @@ impl Schedule {
     pub(super) fn pop(&mut self) -> Option<(Priority, Key)> {
         let mut ready = Priority::ALL.into_iter().filter(|class| !self.is_idle(*class));
         let first = ready.next()?;
-        let starved =
-            ready.filter(|class| self.passed[*class as usize] >= STARVED_AFTER).next_back();
+        let starved = ready.rfind(|class| self.passed[*class as usize] >= STARVED_AFTER);
         let class = starved.unwrap_or(first);
         let key = self.ready[class as usize].pop_front()?;
         Some((class, key))
