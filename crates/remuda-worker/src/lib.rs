@@ -25,3 +25,6 @@ pub use boot::StartError;
 pub use node_class::{NodeInfo, NodeReply, NodeRequest};
 pub use store::StoreError;
 pub use worker::{Worker, WorkerConfig};
+
+#[cfg(test)]
+mod tests;

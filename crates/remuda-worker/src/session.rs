@@ -76,13 +76,15 @@ impl Session {
     /// Talks until the owner or the link ends it, or `end` is cancelled.
     pub(crate) async fn run(self, end: CancellationToken, moved: mpsc::Sender<Moved>) {
         let Self { agent, send, recv, sent } = self;
-        tokio::select! {
-            said = talk(&agent, send, sent, &end) => {
-                if let Err(error) = said {
-                    tracing::debug!(%error, "cannot talk to the owner any more");
-                }
-            }
-            () = listen(&agent, recv, moved) => (),
+        let mut listening = std::pin::pin!(listen(&agent, recv, moved));
+        let said = tokio::select! {
+            said = talk(&agent, send, sent, &end) => said,
+            () = &mut listening => return,
+        };
+        match said {
+            // Last words are on their way until the owner has ended its side too.
+            Ok(()) => drop(tokio::time::timeout(FAREWELL_LIMIT, listening).await),
+            Err(error) => tracing::debug!(%error, "cannot talk to the owner any more"),
         }
     }
 }

@@ -78,11 +78,6 @@ impl StatusMachine {
         if self.running == 0 { NodeStatus::Stopped } else { NodeStatus::Stopping }
     }
 
-    /// What people want.
-    pub(crate) fn wanted(&self) -> Wanted {
-        self.wanted
-    }
-
     /// The link to the owner is found, or lost.
     pub(crate) fn connection(&mut self, connection: Connection) {
         self.connection = connection;
@@ -151,7 +146,7 @@ mod tests {
     fn a_drain_is_no_wish_and_ends_when_people_say_so() {
         let mut machine = placed(Wanted::Ready);
         machine.drain();
-        assert_eq!((machine.status(), machine.wanted()), (NodeStatus::Stopped, Wanted::Ready));
+        assert_eq!((machine.status(), machine.wanted), (NodeStatus::Stopped, Wanted::Ready));
         machine.want(Wanted::Standby);
         assert_eq!(machine.status(), NodeStatus::Standby);
     }

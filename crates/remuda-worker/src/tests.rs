@@ -1,0 +1,9 @@
+//! Whole workers against control nodes that the tests play.
+
+mod boot;
+mod calls;
+mod class;
+mod cluster;
+mod events;
+mod owner;
+mod tasks;

@@ -1,0 +1,198 @@
+//! Tasks: starts, commands, stops, restarts.
+
+use std::time::Duration;
+
+use remuda_link::Priority;
+use remuda_model::{Epoch, ErrorKind, EventBody, NodeStatus, TaskEnd, TaskRecord, TaskState};
+use remuda_wire::message::{
+    OUTPUT,
+    output::{Chunk, Follow},
+    work::{Done, Op},
+};
+use serde_json::json;
+
+use super::{
+    class::TestCommand,
+    cluster::{Node, Owner, within},
+};
+
+async fn record(owner: &Owner, task: &str) -> Option<TaskRecord> {
+    match owner.call(Op::Task { task: task.parse().unwrap() }).await {
+        Ok(Done::Task(record)) => Some(*record),
+        Ok(other) => panic!("no task: {other:?}"),
+        Err(failure) => {
+            assert_eq!(failure.kind, ErrorKind::NotFound);
+            None
+        }
+    }
+}
+
+async fn stop(owner: &Owner, task: &str, grace_ms: u64) {
+    let done = owner.call(Op::Stop { task: task.parse().unwrap(), grace_ms }).await;
+    assert_eq!(done.expect("accepted"), Done::Accepted);
+}
+
+async fn ended(owner: &mut Owner, task: &str) -> TaskEnd {
+    let is_end = |event: &remuda_model::Event| matches!(&event.body, EventBody::TaskEnded { task: id, .. } if id.as_str() == task);
+    match owner.events_until(is_end).await.pop().map(|event| event.body) {
+        Some(EventBody::TaskEnded { end, .. }) => end,
+        other => panic!("no end: {other:?}"),
+    }
+}
+
+/// Follows a task to its end.
+async fn follow(owner: &Owner, task: &str) -> Vec<Chunk> {
+    let mut stream = owner.link.open(OUTPUT, Priority::Bulk).await.expect("opens");
+    let task = task.parse().unwrap();
+    let header = Follow { epoch: Epoch(owner.epoch), task, offset: 0, follow: true };
+    stream.send(&header).await.expect("sends");
+    let mut chunks = Vec::new();
+    while let Some(chunk) = within(stream.recv(1 << 20)).await.expect("readable") {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+#[tokio::test]
+async fn a_task_lives_takes_commands_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, mut owner) = Node::owned(dir.path(), true).await;
+    let Ok(Done::Started(started)) = owner.start_task("t1", "", false).await else {
+        panic!("it starts");
+    };
+    assert_eq!((started.state, started.summary.as_str()), (TaskState::Running, "a test task"));
+    let again = owner.start_task("t1", "", false).await.expect_err("known");
+    assert_eq!((again.kind, again.code.as_str()), (ErrorKind::Exists, "already_started"));
+
+    let said = owner.command("t1", &TestCommand::Say("hi".to_owned())).await;
+    assert_eq!(said.expect("answers"), Done::Payload(b"\"hi\"".to_vec()));
+    let refused = owner.command("t1", &TestCommand::Refuse).await.expect_err("refuses");
+    assert_eq!(refused.message, "no");
+    let ignored = owner.command("t1", &TestCommand::Ignore).await.expect_err("ignores");
+    assert_eq!(ignored.code, "no_answer");
+    let bad = owner.command("t1", &json!("nonsense")).await.expect_err("malformed");
+    assert_eq!(bad.kind, ErrorKind::Invalid);
+    owner.command("t1", &TestCommand::Finish("42".to_owned())).await.expect("answers");
+    assert_eq!(ended(&mut owner, "t1").await, TaskEnd::Finished { result: "42".to_owned() });
+
+    let late = owner.command("t1", &TestCommand::Refuse).await.expect_err("ended");
+    assert_eq!(late.code, "task_ended");
+    assert_eq!(record(&owner, "t1").await.expect("remembered").state, TaskState::Ended);
+    let forgotten = owner.call(Op::Forget { task: "t1".parse().unwrap() }).await;
+    assert_eq!(forgotten.expect("forgets"), Done::Accepted);
+    assert_eq!(record(&owner, "t1").await, None);
+}
+
+#[tokio::test]
+async fn starts_that_fail_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, owner) = Node::owned(dir.path(), true).await;
+    let refused = owner.start_task("t1", "refuse", false).await.expect_err("refuses");
+    assert_eq!(refused.kind, ErrorKind::Invalid);
+    let panicked = owner.start_task("t1", "panic", false).await.expect_err("panics");
+    assert_eq!(panicked.kind, ErrorKind::Internal);
+    assert_eq!(record(&owner, "t1").await, None);
+    assert_eq!(owner.call(Op::Tasks).await.expect("lists"), Done::Tasks(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_panic_fails_one_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, mut owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    owner.start_task("t2", "", false).await.expect("starts");
+    owner.command("t1", &TestCommand::Panic).await.expect_err("nobody answers");
+    let end = ended(&mut owner, "t1").await;
+    assert!(
+        matches!(&end, TaskEnd::Failed { message } if message.contains("on purpose")),
+        "{end:?}"
+    );
+    assert_eq!(record(&owner, "t2").await.expect("lives").state, TaskState::Running);
+}
+
+#[tokio::test]
+async fn a_stop_is_asked_for_and_then_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, mut owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    stop(&owner, "t1", 7000).await;
+    node.seen.wait("stop t1 7000").await;
+    assert_eq!(ended(&mut owner, "t1").await, TaskEnd::Stopped);
+    stop(&owner, "t1", 0).await;
+
+    owner.start_task("t2", "", false).await.expect("starts");
+    owner.command("t2", &TestCommand::Deaf).await.expect("answers");
+    stop(&owner, "t2", 0).await;
+    assert_eq!(ended(&mut owner, "t2").await, TaskEnd::Stopped);
+    let unknown = owner.call(Op::Stop { task: "nosuch".parse().unwrap(), grace_ms: 0 }).await;
+    assert_eq!(unknown.expect_err("unknown").code, "task_not_found");
+}
+
+#[tokio::test]
+async fn a_node_in_standby_takes_attached_tasks_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    owner.request("node", &json!({"set_status": "stopped"})).await.expect("answers");
+    node.status(NodeStatus::Stopping).await;
+    let refused = owner.start_task("t2", "", false).await.expect_err("not ready");
+    assert_eq!(refused.code, "node_not_ready");
+    assert!(refused.message.contains("stopping"), "{refused}");
+    assert!(refused.hint.expect("a hint").contains("remuda node ready w1"));
+    owner.start_task("t3", "", true).await.expect("attached tasks start");
+    stop(&owner, "t1", 1000).await;
+    node.status(NodeStatus::Stopped).await;
+    assert!(node.worker.drain(Duration::ZERO).await);
+}
+
+#[tokio::test]
+async fn an_attached_task_is_followed_to_its_end_and_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", true).await.expect("starts");
+    let (chunks, _) = tokio::join!(follow(&owner, "t1"), async {
+        owner.command("t1", &TestCommand::Finish("7".to_owned())).await.expect("answers");
+    });
+    assert_eq!(chunks, [Chunk::End(TaskEnd::Finished { result: "7".to_owned() })]);
+    node.seen.wait("forget t1").await;
+    assert_eq!(record(&owner, "t1").await, None);
+    let failed = follow(&owner, "t1").await;
+    assert!(
+        matches!(failed.as_slice(), [Chunk::Failed(failure)] if failure.code == "task_not_found")
+    );
+}
+
+#[tokio::test]
+async fn tasks_are_taken_up_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, mut owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    owner.start_task("t2", "", false).await.expect("starts");
+    owner.command("t2", &TestCommand::Finish(String::new())).await.expect("answers");
+    ended(&mut owner, "t2").await;
+    let seen = node.seen.clone();
+    node.stop().await;
+    seen.wait("left t1").await;
+
+    let mut node = Node::start(dir.path(), true, &[1]).await;
+    let owner = node.adopt(6).await;
+    node.seen.wait("recover t1").await;
+    assert_eq!(node.seen.all()[0], "recovering t1");
+    let kept = record(&owner, "t1").await.expect("kept");
+    assert_eq!((kept.state, kept.end), (TaskState::Running, None));
+    assert!(record(&owner, "t2").await.expect("remembered").end.is_some());
+    let said = owner.command("t1", &TestCommand::Say("still here".to_owned())).await;
+    assert!(said.is_ok());
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_taken_up_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    node.stop().await;
+    let mut node = Node::start(dir.path(), false, &[1]).await;
+    let mut owner = node.adopt(6).await;
+    let end = ended(&mut owner, "t1").await;
+    assert_eq!(end, TaskEnd::Lost { message: "nothing is left".to_owned() });
+}
