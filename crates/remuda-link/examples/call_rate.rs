@@ -45,12 +45,17 @@ async fn swallow(_: Link, mut stream: Stream) {
     drop(stream.finish());
 }
 
-async fn link() -> std::io::Result<Link> {
+/// A link over loopback; with a bound, the kernel takes only so many bytes ahead of the network.
+async fn link(unsent: Option<u32>) -> std::io::Result<Link> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let here = TcpStream::connect(listener.local_addr()?).await?;
     let (there, _) = listener.accept().await?;
     here.set_nodelay(true)?;
     there.set_nodelay(true)?;
+    if let Some(bytes) = unsent {
+        socket2::SockRef::from(&here).set_tcp_notsent_lowat(bytes)?;
+        socket2::SockRef::from(&there).set_tcp_notsent_lowat(bytes)?;
+    }
     let config = MuxConfig::default();
     let there = Link::start_mux(there, Side::Listener, peer(false), config);
     let mut router = Router::new();
@@ -123,21 +128,24 @@ fn bulk(link: &Link, echoed: bool, stop: &Arc<AtomicBool>) -> Arc<AtomicU64> {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> std::io::Result<()> {
     let time = Duration::from_secs(3);
-    let link = link().await?;
-    run("1 caller", &link, 1, None, time).await;
-    run("64 callers", &link, 64, None, time).await;
-    run("256 callers", &link, 256, None, time).await;
-    let pause = Some(Duration::from_millis(1));
-    run("8 paced callers", &link, 8, pause, time).await;
-    for (name, echoed) in
-        [("8 paced beside bulk there", false), ("8 paced beside bulk echoed", true)]
-    {
-        let stop = Arc::new(AtomicBool::new(false));
-        let bytes = bulk(&link, echoed, &stop);
-        run(name, &link, 8, pause, time).await;
-        stop.store(true, Ordering::Relaxed);
-        let mega = bytes.load(Ordering::Relaxed) / 1_000_000 / time.as_secs();
-        println!("{:28} {mega:>9} MB/s", "");
+    for unsent in [None, Some(128 * 1024)] {
+        println!("bound on unsent bytes in the kernel: {unsent:?}");
+        let link = link(unsent).await?;
+        run("1 caller", &link, 1, None, time).await;
+        run("64 callers", &link, 64, None, time).await;
+        run("256 callers", &link, 256, None, time).await;
+        let pause = Some(Duration::from_millis(1));
+        run("8 paced callers", &link, 8, pause, time).await;
+        for (name, echoed) in
+            [("8 paced beside bulk there", false), ("8 paced beside bulk echoed", true)]
+        {
+            let stop = Arc::new(AtomicBool::new(false));
+            let bytes = bulk(&link, echoed, &stop);
+            run(name, &link, 8, pause, time).await;
+            stop.store(true, Ordering::Relaxed);
+            let mega = bytes.load(Ordering::Relaxed) / 1_000_000 / time.as_secs();
+            println!("{:28} {mega:>9} MB/s", "");
+        }
     }
     Ok(())
 }

@@ -16,12 +16,12 @@ fn start<Io: AsyncRead + AsyncWrite + Send + Unpin + 'static>(here: Io, there: I
 }
 
 mod memory {
-    async fn pair() -> (remuda_link::Link, remuda_link::Link) {
+    fn pair() -> (remuda_link::Link, remuda_link::Link) {
         let (here, there) = tokio::io::duplex(64 * 1024);
         super::start(here, there)
     }
 
-    crate::conformance::suite!(pair());
+    crate::conformance::suite!(async { pair() });
 }
 
 mod tcp {

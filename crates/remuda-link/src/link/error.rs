@@ -66,7 +66,10 @@ impl CallError {
     pub fn into_failure(self, what: &str) -> Failure {
         let reconnects = "it reconnects by itself when it can; see `remuda node list`";
         match self {
-            Self::NotSent(_) => {
+            Self::NotSent(error @ LinkError::ProtocolName(_)) => {
+                Failure::invalid(format!("the call to {what} was not sent: {error}"))
+            }
+            Self::NotSent(LinkError::Closed(_)) => {
                 Failure::new(ErrorKind::NotConnected, format!("{what} has no link"))
                     .hint(reconnects)
             }

@@ -53,7 +53,7 @@ macro_rules! suite {
             async fn $name() {
                 let (dialler, listener) = $pair.await;
                 let test = $crate::conformance::$name(dialler, listener);
-                let limit = std::time::Duration::from_secs(60);
+                let limit = std::time::Duration::from_mins(1);
                 tokio::time::timeout(limit, test).await.expect("the test takes too long");
             }
         )*
