@@ -18,6 +18,9 @@ pub(crate) struct ExecArgs {
     /// Name of the node
     #[arg(required_unless_present_any = ["on", "all"], conflicts_with_all = ["on", "all"])]
     pub(crate) node: Option<NodeId>,
+    /// The program and its arguments; no shell reads them
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
     /// Every node that meets this condition
     #[arg(long, value_name = "SELECTOR", conflicts_with = "all")]
     pub(crate) on: Option<Selector>,
@@ -54,9 +57,6 @@ pub(crate) struct ExecArgs {
     pub(crate) format: Format,
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The program and its arguments; no shell reads them
-    #[arg(last = true, required = true, value_name = "CMD")]
-    pub(crate) command: Vec<String>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

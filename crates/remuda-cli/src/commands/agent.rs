@@ -15,15 +15,15 @@ use crate::{
     environment::Environment,
     error::{Report, Stop},
     logging,
-    signals::{Asked, Signals},
+    signals::Signals,
 };
 
 pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(), Stop> {
     let config = config::load(args, environment)?;
     let mut signals = Signals::listen()?;
     let mut parent = parent::Parent::watch(args.exit_with_parent);
-    let data_dir = config.data_dir.clone();
     let (format, config, filter) = agent_config(config)?;
+    let data_dir = config.data_dir.clone();
     logging::start(format, filter, environment);
     ready::forget(&data_dir);
     let started = tokio::select! {
@@ -34,26 +34,24 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     let agent = started.map_err(|error| report(&error))?;
     ready::write(&data_dir, &agent)?;
     tracing::info!(node = %agent.node(), links = ?agent.link_addresses(), "the node runs");
-    let orphaned = tokio::select! {
-        asked = signals.next() => {
-            tracing::info!(?asked, "shutting down; a second signal ends at once");
-            false
-        }
-        () = parent.gone() => true,
+    let asked = tokio::select! {
+        asked = signals.next() => Some(asked),
+        () = parent.gone() => None,
     };
+    if asked.is_none() {
+        // Whoever started this node takes the whole cluster down, and wanted nothing to outlive it.
+        drop(agent);
+        ready::forget(&data_dir);
+        holders::end_all(&data_dir).await;
+        return Ok(());
+    }
+    tracing::info!("shutting down; a second signal ends at once");
     let asked_again = tokio::select! {
         () = Box::pin(agent.shutdown()) => None,
         asked = signals.next() => Some(asked),
     };
     ready::forget(&data_dir);
-    if orphaned {
-        // Whoever started this node wanted nothing to outlive it.
-        holders::end_all(&data_dir).await;
-    }
-    match asked_again {
-        None => Ok(()),
-        Some(asked @ (Asked::Interrupt | Asked::Terminate)) => Err(Stop::Exit(asked.exit_code())),
-    }
+    asked_again.map_or(Ok(()), |asked| Err(Stop::Exit(asked.exit_code())))
 }
 
 /// What the library needs, and what only this program does.
@@ -63,7 +61,11 @@ fn agent_config(
     let program = std::env::current_exe().map_err(|error| {
         Report::new(ErrorKind::Internal, "cannot find this program").caused_by(&error)
     })?;
-    let mut agent = AgentConfig::new(config.data_dir);
+    // Holders are found by their whole path.
+    let data_dir = std::path::absolute(&config.data_dir).map_err(|error| {
+        Report::new(ErrorKind::Invalid, "cannot use the data directory").caused_by(&error)
+    })?;
+    let mut agent = AgentConfig::new(data_dir);
     agent.node = config.node;
     agent.roles = config.roles;
     agent.bootstrap = config.bootstrap;

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::environment::Environment;
 
+/// The consensus library tells much that concerns nobody else.
+const DEFAULT_LOG: &str = "info,openraft=error";
+
 /// The layers, and what came out of them so far.
 struct Layers<'a> {
     file: Option<&'a ConfigFile>,
@@ -142,7 +145,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         cluster_name: from.get("cluster_name", Some("remuda"), parse::name).unwrap_or_default(),
         drain_limit: from.get("drain_limit", Some("10s"), parse::span).unwrap_or_default(),
         log_filter: from
-            .get("log_level", Some("info"), parse::itself::<EnvFilter>)
+            .get("log_level", Some(DEFAULT_LOG), parse::itself::<EnvFilter>)
             .unwrap_or_default(),
         log_format: from
             .get("log_format", Some("text"), parse::log_format)

@@ -6,10 +6,6 @@ use std::{
     process::{ExitStatus, Stdio},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use remuda_model::NodeId;
 use tokio::process::{Child, ChildStdin, Command};
 
@@ -23,7 +19,7 @@ pub(super) struct Node {
     dir: PathBuf,
     process: Child,
     /// The agent ends when this is closed, even by our own death.
-    _lifeline: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
 }
 
 impl Node {
@@ -55,7 +51,7 @@ impl Node {
             .spawn();
         let mut process = process.map_err(at)?;
         let lifeline = process.stdin.take();
-        Ok(Self { name: name.clone(), dir: dir.to_owned(), process, _lifeline: lifeline })
+        Ok(Self { name: name.clone(), dir: dir.to_owned(), process, lifeline })
     }
 
     pub(super) fn name(&self) -> &NodeId {
@@ -72,12 +68,9 @@ impl Node {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Asks it to end.
-    pub(super) fn terminate(&self) {
-        if let Some(pid) = self.process.id().and_then(|pid| i32::try_from(pid).ok()) {
-            // It fails only for a process that has just ended.
-            let _ended = kill(Pid::from_raw(pid), Signal::SIGTERM).is_err();
-        }
+    /// Lets it end, as it would when we died.
+    pub(super) fn let_go(&mut self) {
+        self.lifeline = None;
     }
 
     /// Waits for its end.

@@ -1,8 +1,8 @@
 //! Where a local cluster lives, and what it consists of.
 
 use std::{
-    fs,
-    os::unix::fs::DirBuilderExt as _,
+    fs::{self, File, TryLockError},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -13,10 +13,17 @@ use tempfile::TempDir;
 use super::failed;
 use crate::{args::DevArgs, error::Report};
 
+/// How temporary directories are called.
+const PREFIX: &str = "remuda-dev-";
+/// The file whose lock says that a directory is in use.
+const LOCK: &str = "dev.lock";
+
 /// The directory of the cluster, and how many nodes it has.
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
+    /// Locked as long as the directory is in use.
+    _lock: File,
     /// Present unless the user wants to keep the cluster; removed with everything in it.
     temporary: Option<TempDir>,
     shape: Shape,
@@ -34,8 +41,12 @@ impl Layout {
     pub(super) fn open(args: &DevArgs) -> Result<Self, Report> {
         let (root, temporary) = match &args.data_dir {
             Some(dir) => (kept_dir(dir)?, None),
-            None => temporary_dir().map(|(root, dir)| (root, Some(dir)))?,
+            None => {
+                sweep(&std::env::temp_dir());
+                temporary_dir().map(|(root, dir)| (root, Some(dir)))?
+            }
         };
+        let lock = lock(&root)?;
         let path = root.join("dev.json");
         let kept = match fs::read(&path) {
             Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| {
@@ -48,7 +59,7 @@ impl Layout {
         let text = serde_json::to_vec(&shape).expect("numbers are writable");
         fs::write(&path, text)
             .map_err(|error| failed(format!("cannot write `{}`", path.display()), &error))?;
-        Ok(Self { root, temporary, shape })
+        Ok(Self { root, _lock: lock, temporary, shape })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -90,9 +101,39 @@ fn kept_dir(dir: &Path) -> Result<PathBuf, Report> {
     dir.canonicalize().map_err(at)
 }
 
+fn lock(root: &Path) -> Result<File, Report> {
+    let path = root.join(LOCK);
+    let at = |error| failed(format!("cannot use `{}`", path.display()), &error);
+    let file = File::options().create(true).append(true).open(&path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(at(error)),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another `remuda dev` uses `{}`", root.display());
+            Err(Report::new(ErrorKind::Conflict, message)
+                .hint("stop it, or use another --data-dir"))
+        }
+    }
+}
+
+/// Removes what a killed `remuda dev` of this user has left in `dir`.
+fn sweep(dir: &Path) {
+    let own = nix::unistd::geteuid().as_raw();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
+            && entry.metadata().is_ok_and(|data| data.is_dir() && data.uid() == own);
+        // One without the file is just being made.
+        let Ok(file) = File::open(entry.path().join(LOCK)) else { continue };
+        if is_ours && file.try_lock().is_ok() {
+            // What cannot be removed is left to the system.
+            let _stays = fs::remove_dir_all(entry.path()).is_err();
+        }
+    }
+}
+
 fn temporary_dir() -> Result<(PathBuf, TempDir), Report> {
     let at = |error| failed("cannot make a temporary directory", &error);
-    let dir = tempfile::Builder::new().prefix("remuda-dev-").tempdir().map_err(at)?;
+    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(at)?;
     Ok((dir.path().canonicalize().map_err(at)?, dir))
 }
 
@@ -134,6 +175,24 @@ mod tests {
             assert_eq!(shape(controls, workers, kept).unwrap(), expected);
         }
         assert!(shape(Some(3), None, kept).is_err());
+    }
+
+    #[test]
+    fn only_what_nobody_uses_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            dir.path().join(name)
+        };
+        let (dead, live) = (make("remuda-dev-a"), make("remuda-dev-b"));
+        let (fresh, other) = (make("remuda-dev-c"), make("else"));
+        drop(lock(&dead).unwrap());
+        drop(lock(&other).unwrap());
+        let held = lock(&live).unwrap();
+        assert!(lock(&live).is_err());
+        sweep(dir.path());
+        assert_eq!([dead, live, fresh, other].map(|path| path.exists()), [false, true, true, true]);
+        drop(held);
     }
 
     #[test]

@@ -98,11 +98,12 @@ impl Nodes {
         }
     }
 
-    /// Asks all nodes to end, workers first, and waits; kills those that do not.
+    /// Ends all nodes and waits; kills those that do not obey.
+    ///
+    /// They do not leave the cluster one by one: it stops as a whole, and when it is kept, all of
+    /// its members come back.
     pub(super) async fn stop(&mut self) {
-        for node in self.running.iter().rev() {
-            node.terminate();
-        }
+        self.running.iter_mut().for_each(Node::let_go);
         let ended = join_all(self.running.iter_mut().map(Node::wait));
         let _in_time = tokio::time::timeout(STOP_LIMIT, ended).await.is_ok();
         // Dropped processes are killed.

@@ -44,7 +44,10 @@ pub(super) async fn start(layout: &Layout, nodes: &mut Nodes) -> Result<Running,
     let token = |role: &str| -> PathBuf { layout.dir(&first).join(format!("join-token-{role}")) };
     let controls = |nodes: &mut Nodes, links: &[LinkUrl]| -> Result<(), Report> {
         for (node, _control) in all.iter().skip(1).filter(|(_node, control)| *control) {
-            nodes.start(layout, node, true, Some((links, token("control"))))?;
+            let own = kept_link(layout, node);
+            let others: Vec<_> =
+                links.iter().filter(|link| Some(*link) != own.as_ref()).cloned().collect();
+            nodes.start(layout, node, true, Some((&others, token("control"))))?;
         }
         Ok(())
     };

@@ -177,7 +177,7 @@ fn configuration_shows_where_values_come_from() {
         ("name", "web1", "remuda.toml:1"),
         ("labels", "gpu", "REMUDA_LABELS"),
         ("data_dir", "d", "--data-dir"),
-        ("log_level", "info", "default"),
+        ("drain_limit", "10s", "default"),
     ] {
         assert_eq!(find(key), Some(json!({ "key": key, "value": value, "origin": origin })));
     }
