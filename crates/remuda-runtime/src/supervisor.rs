@@ -45,7 +45,7 @@ impl Supervisor {
     /// Runs a task under a name. It must end soon after [`token`](Self::token) is cancelled; a
     /// panic is logged and ends only this task.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        let span = tracing::info_span!("task", name);
+        let span = tracing::info_span!("task", kind = name);
         self.tasks.spawn(contain(name, work).instrument(span));
     }
 
