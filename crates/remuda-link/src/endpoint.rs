@@ -33,13 +33,15 @@ use crate::{
 
 /// Accepted links that wait to be taken; further ones wait outside.
 const ACCEPTED: usize = 64;
+/// Advertised addresses beyond these are left out, so that a hello stays short.
+const MAX_ADVERTISED: usize = 16;
 
 /// What an [`Endpoint`] needs.
 #[derive(Clone)]
 pub struct EndpointConfig {
     /// Who this node is.
     pub identity: Identity,
-    /// Where others can dial it.
+    /// Where others can dial it; 16 addresses count.
     pub advertise: Vec<LinkUrl>,
     /// Whether plaintext transports may leave this machine.
     pub allow_plaintext: bool,
@@ -109,7 +111,9 @@ impl Endpoint {
     ) -> Result<(Self, mpsc::Receiver<Link>), CertificateError> {
         let (accepted, links) = mpsc::channel(ACCEPTED);
         let tls = tls_of(&config.identity)?;
-        let state = State { identity: config.identity, advertise: config.advertise, tls };
+        let mut advertise = config.advertise;
+        advertise.truncate(MAX_ADVERTISED);
+        let state = State { identity: config.identity, advertise, tls };
         let endpoint = Self(Arc::new(Inner {
             state: RwLock::new(state),
             allow_plaintext: config.allow_plaintext,
@@ -171,8 +175,9 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Says to peers from now on that this node can be dialled here.
-    pub fn set_advertise(&self, advertise: Vec<LinkUrl>) {
+    /// Says to peers from now on that this node can be dialled here; 16 addresses count.
+    pub fn set_advertise(&self, mut advertise: Vec<LinkUrl>) {
+        advertise.truncate(MAX_ADVERTISED);
         self.0.state.write().unwrap_or_else(PoisonError::into_inner).advertise = advertise;
     }
 

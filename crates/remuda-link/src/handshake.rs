@@ -83,7 +83,7 @@ where
     let mut server = Server::new(config);
     loop {
         let body = receive(io).await?;
-        let mut effects = server.handle(ServerInput::Frame(&body)).into_iter().collect::<Vec<_>>();
+        let mut effects = server.handle(ServerInput::Frame(&body));
         while !effects.is_empty() {
             let mut next = Vec::new();
             for effect in effects {

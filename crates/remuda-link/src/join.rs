@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use remuda_model::{Chain, Failure, Generation, LinkUrl, NodeId, Role};
+use remuda_model::{Chain, ErrorKind, Failure, Generation, LinkUrl, NodeId, Role};
 use remuda_wire::{
     decode, encode,
     handshake::{Claim, Proof, Secret},
@@ -65,6 +65,28 @@ impl JoinError {
             Self::NoLink(errors) => errors.iter().find_map(DialError::hint),
             Self::Refused(failure) => failure.hint.clone(),
             _ => None,
+        }
+    }
+
+    /// What a user is told.
+    pub fn into_failure(self) -> Failure {
+        let (kind, code) = match &self {
+            Self::Refused(failure) => (failure.kind, failure.code.clone()),
+            Self::NoAddress => (ErrorKind::Invalid, "no_address".to_owned()),
+            Self::NoLink(errors) => errors.first().map_or_else(
+                || (ErrorKind::Unavailable, "no_link".to_owned()),
+                |error| (error.kind(), error.code().to_owned()),
+            ),
+            Self::NoAnswer(_) => (ErrorKind::Unavailable, "no_answer".to_owned()),
+            Self::Certificate(_) | Self::Mismatch(_) | Self::Malformed => {
+                (ErrorKind::Unauthenticated, "bad_credentials".to_owned())
+            }
+            Self::Key(_) => (ErrorKind::Internal, "internal".to_owned()),
+        };
+        let failure = Failure::new(kind, Chain(&self).to_string()).code(code);
+        match self.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }
@@ -162,6 +184,7 @@ pub async fn renew(
 
 /// Answers a call of [`JOIN`]: signs the peer's own name and role, as the handshake proved them. A
 /// control node also gets what lets it admit others, unless somebody could listen in.
+#[expect(clippy::needless_pass_by_value, reason = "what came from a stranger ends here")]
 pub fn answer_join(
     authority: &Authority,
     peer: &Peer,

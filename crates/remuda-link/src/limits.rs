@@ -98,6 +98,12 @@ impl Gate {
         counts.by_source.insert(source, here + 1);
         Some(Place { counts: Arc::clone(&self.counts), source })
     }
+
+    /// Whether half of all places are taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.total * 2 >= self.limits.unauthenticated
+    }
 }
 
 /// The place of one connection that has not authenticated yet.

@@ -83,6 +83,13 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    /// The socket lives on with its connections, but takes no new ones.
+    fn drop(&mut self) {
+        self.0.set_server_config(None);
+    }
+}
+
 fn server_config(tls: Arc<rustls::ServerConfig>) -> Result<ServerConfig, Error> {
     let crypto = QuicServerConfig::try_from(tls).map_err(|_no_suite| Error::Suite)?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));

@@ -44,23 +44,20 @@ pub(super) async fn listen(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl,
         .await
         .map_err(|source| ListenError::Resolve { url: url.clone(), source })?;
     check(inner, url, &addresses)?;
-    let port = match url.transport {
-        Transport::Quic => {
-            let tls = inner.state().tls.map(|tls| tls.server(Transport::Quic));
-            let tls = tls.ok_or_else(|| ListenError::NoCertificate { url: url.clone() })?;
-            let listener = quic::Listener::bind(&addresses, tls).map_err(bind_error)?;
-            let port = listener.port().map_err(bind_error)?;
-            let run = accept_quic(Arc::clone(inner), listener);
-            inner.supervisor.spawn("listen", until_stopped(inner, run));
-            port
-        }
-        _ => {
-            let listener = TcpListener::bind(&addresses[..]).await.map_err(bind_error)?;
-            let port = listener.local_addr().map_err(bind_error)?.port();
-            let run = accept_tcp(Arc::clone(inner), listener, url.clone());
-            inner.supervisor.spawn("listen", until_stopped(inner, run));
-            port
-        }
+    let port = if url.transport == Transport::Quic {
+        let tls = inner.state().tls.map(|tls| tls.server(Transport::Quic));
+        let tls = tls.ok_or_else(|| ListenError::NoCertificate { url: url.clone() })?;
+        let listener = quic::Listener::bind(&addresses, tls).map_err(bind_error)?;
+        let port = listener.port().map_err(bind_error)?;
+        let run = accept_quic(Arc::clone(inner), listener);
+        inner.supervisor.spawn("listen", until_stopped(inner, run));
+        port
+    } else {
+        let listener = TcpListener::bind(&addresses[..]).await.map_err(bind_error)?;
+        let port = listener.local_addr().map_err(bind_error)?.port();
+        let run = accept_tcp(Arc::clone(inner), listener, url.clone());
+        inner.supervisor.spawn("listen", until_stopped(inner, run));
+        port
     };
     Ok(LinkUrl { port, ..url.clone() })
 }
@@ -156,6 +153,11 @@ async fn carry(
 
 async fn accept_quic(inner: Arc<Inner>, listener: quic::Listener) {
     while let Some(incoming) = listener.accept().await {
+        if inner.gate.is_busy() && incoming.may_retry() {
+            // Under pressure, the address must be proved first: anybody can write any into UDP.
+            drop(incoming.retry());
+            continue;
+        }
         let source = Source::from(incoming.remote_address().ip());
         let tls = inner.state().tls.map(|tls| tls.server(Transport::Quic));
         let (Some(place), Some(tls)) = (inner.gate.enter(source), tls) else {
@@ -287,9 +289,15 @@ impl Stranger {
         let outcome = as_server(io, config, &decision).await;
         match outcome {
             Ok(client) => Some(peer(client, self.transport, remote.to_owned(), false)),
+            Err(HandshakeError::Refused(
+                refusal @ (Refusal::Malformed | Refusal::TooManyAttempts { .. }),
+            )) => {
+                tracing::debug!(%remote, code = refusal.code(), "a link was refused");
+                None
+            }
             Err(HandshakeError::Refused(refusal)) => {
-                tracing::info!(%remote, transport = %self.transport, code = refusal.code(),
-                    "a link was refused");
+                let code = refusal.code();
+                tracing::info!(%remote, transport = %self.transport, code, "a link was refused");
                 None
             }
             Err(error) => {

@@ -128,7 +128,7 @@ async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
 }
 
 fn is_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
 }
 
 fn refused_or(error: io::Error) -> DialCause {

@@ -1,26 +1,30 @@
 //! TCP, and TLS over it.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Connected, Io};
 use crate::tls::{Channel, server_name};
 
+/// How long one address may take when there is another.
+const ONE_OF_MANY: Duration = Duration::from_secs(3);
+
 /// Connects to the first address that answers.
 pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok((stream, *address));
-            }
-            Err(error) => last = error,
+    let Some((last, others)) = addresses.split_last() else {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    };
+    for address in others {
+        if let Ok(Ok(stream)) = timeout(ONE_OF_MANY, TcpStream::connect(address)).await {
+            stream.set_nodelay(true)?;
+            return Ok((stream, *address));
         }
     }
-    Err(last)
+    let stream = TcpStream::connect(last).await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, *last))
 }
 
 /// A connection as it is.

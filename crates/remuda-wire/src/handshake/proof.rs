@@ -102,7 +102,11 @@ mod tests {
     use crate::handshake::secret::{ITERATIONS, Secret};
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
+    }
+
+    fn digit(value: u8) -> char {
+        char::from_digit(value.into(), 16).expect("below 16")
     }
 
     fn counting(from: u8) -> [u8; 32] {

@@ -101,7 +101,6 @@ impl Kdf {
     /// [`KdfError`] names the bound.
     pub fn check(&self) -> Result<(), KdfError> {
         match self {
-            Self::None => Ok(()),
             Self::Pbkdf2 { iterations, .. }
                 if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(iterations) =>
             {
@@ -110,7 +109,7 @@ impl Kdf {
             Self::Pbkdf2 { salt, .. } if !(1..=256).contains(&salt.len()) => {
                 Err(KdfError::Salt(salt.len()))
             }
-            Self::Pbkdf2 { .. } => Ok(()),
+            Self::None | Self::Pbkdf2 { .. } => Ok(()),
         }
     }
 }

@@ -86,16 +86,33 @@ fn body(frame: &Bytes) -> &[u8] {
     &frame[4..]
 }
 
-fn run(client: ClientConfig, server: ServerConfig, grant: Result<Grant, Refusal>) -> Outcome {
-    run_with(client, server, grant, Ok(()), |_turn, bytes| bytes)
+/// What the server's driver decides.
+struct Decisions {
+    grant: Result<Grant, Refusal>,
+    admitted: Result<(), Refusal>,
+}
+
+fn run(client: ClientConfig, server: ServerConfig, grant: Grant) -> Outcome {
+    let decisions = Decisions { grant: Ok(grant), admitted: Ok(()) };
+    play(client, server, &decisions, |_turn, bytes| bytes)
+}
+
+fn run_denied(client: ClientConfig, server: ServerConfig, refusal: Refusal) -> Outcome {
+    let decisions = Decisions { grant: Err(refusal), admitted: Ok(()) };
+    play(client, server, &decisions, |_turn, bytes| bytes)
+}
+
+/// With the secret, and somebody who changes what travels.
+fn tampered(wire: impl FnMut(usize, Vec<u8>) -> Vec<u8>) -> Outcome {
+    let decisions = Decisions { grant: Ok(secret_grant()), admitted: Ok(()) };
+    play(client_config(), server_config(), &decisions, wire)
 }
 
 /// Plays both sides; `wire` may change what travels.
-fn run_with(
+fn play(
     client: ClientConfig,
     server: ServerConfig,
-    grant: Result<Grant, Refusal>,
-    admitted: Result<(), Refusal>,
+    decisions: &Decisions,
     mut wire: impl FnMut(usize, Vec<u8>) -> Vec<u8>,
 ) -> Outcome {
     let (mut client, hello) = Client::start(client);
@@ -112,10 +129,14 @@ fn run_with(
             while !effects.is_empty() {
                 match effects.remove(0) {
                     ServerEffect::Authorize(_) => {
-                        effects.extend(server.handle(ServerInput::Authorized(grant.clone())));
+                        effects.extend(
+                            server.handle(ServerInput::Authorized(decisions.grant.clone())),
+                        );
                     }
                     ServerEffect::Admit(_) => {
-                        effects.extend(server.handle(ServerInput::Admitted(admitted.clone())));
+                        effects.extend(
+                            server.handle(ServerInput::Admitted(decisions.admitted.clone())),
+                        );
                     }
                     ServerEffect::Send(frame) => to_client.insert(0, body(&frame).to_vec()),
                     ServerEffect::Warn(_) => warnings += 1,
@@ -147,8 +168,8 @@ fn run_with(
     }
 }
 
-fn secret_grant() -> Result<Grant, Refusal> {
-    Ok(Grant::Secret(secret()))
+fn secret_grant() -> Grant {
+    Grant::Secret(secret())
 }
 
 #[test]
@@ -171,7 +192,7 @@ fn a_stretched_password_works_when_both_made_it_alike() {
     let made = |iterations| Secret::stretched([4; 32], kdf(iterations)).expect("in bounds");
     let with =
         |iterations| ClientConfig { proof: Proof::Secret(made(iterations)), ..client_config() };
-    let grant = || Ok(Grant::Secret(made(ITERATIONS)));
+    let grant = || Grant::Secret(made(ITERATIONS));
     assert!(matches!(run(with(ITERATIONS), server_config(), grant()), Outcome::Open { .. }));
     let other = run(with(MIN_ITERATIONS), server_config(), grant());
     let theirs = "pbkdf2-hmac-sha256";
@@ -184,15 +205,14 @@ fn a_stretched_password_works_when_both_made_it_alike() {
 #[test]
 fn rounds_out_of_bounds_are_refused_by_the_client() {
     for iterations in [1, MIN_ITERATIONS - 1, MAX_ITERATIONS + 1] {
-        let outcome =
-            run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-                if turn != 1 {
-                    return bytes;
-                }
-                let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
-                init.kdf = Kdf::Pbkdf2 { iterations, salt: b"s".to_vec() };
-                body(&framed(&FromServer::Init(init))).to_vec()
-            });
+        let outcome = tampered(|turn, bytes| {
+            if turn != 1 {
+                return bytes;
+            }
+            let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
+            init.kdf = Kdf::Pbkdf2 { iterations, salt: b"s".to_vec() };
+            body(&framed(&FromServer::Init(init))).to_vec()
+        });
         let error = ClientError::Kdf(KdfError::Iterations(iterations));
         assert_eq!(outcome, Outcome::ClientGaveUp(error));
     }
@@ -201,19 +221,18 @@ fn rounds_out_of_bounds_are_refused_by_the_client() {
 #[test]
 fn another_secret_is_refused_without_saying_what_was_wrong() {
     let other = || Secret::random_key([8; 32]);
-    let wrong = run(client_config(), server_config(), Ok(Grant::Secret(other())));
+    let wrong = run(client_config(), server_config(), Grant::Secret(other()));
     assert_eq!(wrong.refusal(), &Refusal::AuthFailed);
-    let denied = run(client_config(), server_config(), Err(Refusal::AuthFailed));
+    let denied = run_denied(client_config(), server_config(), Refusal::AuthFailed);
     assert_eq!(denied.refusal(), &Refusal::AuthFailed);
 }
 
 #[test]
 fn a_server_that_does_not_know_the_secret_is_left() {
-    let outcome =
-        run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-            // The last message: the server's proof.
-            if turn == 3 { body(&framed(&FromServer::Ok { mac: [0; 32] })).to_vec() } else { bytes }
-        });
+    let outcome = tampered(|turn, bytes| {
+        // The last message: the server's proof.
+        if turn == 3 { body(&framed(&FromServer::Ok { mac: [0; 32] })).to_vec() } else { bytes }
+    });
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::NotProved));
 }
 
@@ -232,7 +251,7 @@ fn proofs_are_bound_to_channel_and_transport() {
 #[test]
 fn a_recorded_proof_is_worth_nothing_later() {
     let mut recorded = Vec::new();
-    run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
+    tampered(|turn, bytes| {
         if turn == 0 || turn == 2 {
             recorded.push(bytes.clone());
         }
@@ -240,7 +259,7 @@ fn a_recorded_proof_is_worth_nothing_later() {
     });
     let mut server = Server::new(ServerConfig { nonce: [3; 32], ..server_config() });
     drop(server.handle(ServerInput::Frame(&recorded[0])));
-    drop(server.handle(ServerInput::Authorized(secret_grant())));
+    drop(server.handle(ServerInput::Authorized(Ok(secret_grant()))));
     let effects = server.handle(ServerInput::Frame(&recorded[1]));
     assert!(matches!(&effects[..], [ServerEffect::Refuse(Refusal::AuthFailed, _)]), "{effects:?}");
 }
@@ -249,29 +268,27 @@ fn a_recorded_proof_is_worth_nothing_later() {
 fn reflection_is_refused_on_both_sides() {
     let same = ServerConfig { nonce: [1; 32], ..server_config() };
     assert_eq!(run(client_config(), same, secret_grant()).refusal(), &Refusal::AuthFailed);
-    let outcome =
-        run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-            if turn != 1 {
-                return bytes;
-            }
-            let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
-            init.nonce = [1; 32];
-            body(&framed(&FromServer::Init(init))).to_vec()
-        });
+    let outcome = tampered(|turn, bytes| {
+        if turn != 1 {
+            return bytes;
+        }
+        let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
+        init.nonce = [1; 32];
+        body(&framed(&FromServer::Init(init))).to_vec()
+    });
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::Reflected));
     // The client's own proof sent back as the server's: the two sides sign different words.
     let mut proof = None;
-    let outcome =
-        run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-            if turn == 2 {
-                let FromClient::Proof { mac } = read(&bytes).expect("a proof");
-                proof = Some(mac);
-            }
-            match proof {
-                Some(mac) if turn == 3 => body(&framed(&FromServer::Ok { mac })).to_vec(),
-                _ => bytes,
-            }
-        });
+    let outcome = tampered(|turn, bytes| {
+        if turn == 2 {
+            let FromClient::Proof { mac } = read(&bytes).expect("a proof");
+            proof = Some(mac);
+        }
+        match proof {
+            Some(mac) if turn == 3 => body(&framed(&FromServer::Ok { mac })).to_vec(),
+            _ => bytes,
+        }
+    });
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::NotProved));
 }
 
@@ -296,31 +313,31 @@ fn another_role_than_the_proved_one_is_refused() {
         hello.role = Role::Control;
         body(&message::framed_hello(&opening, &hello)).to_vec()
     };
-    let outcome = run_with(client_config(), server_config(), secret_grant(), Ok(()), swap);
+    let outcome = tampered(swap);
     assert_eq!(outcome.refusal(), &Refusal::AuthFailed);
     // A worker's certificate does not make a control node, nor another node.
     for shown in [claim(Role::Worker, "w-1"), claim(Role::Control, "w-2")] {
         let client =
             ClientConfig { role: Role::Control, proof: Proof::Certificate, ..client_config() };
         let server = ServerConfig { client: Some(shown), ..server_config() };
-        assert_eq!(run(client, server, Ok(Grant::Certificate)).refusal(), &Refusal::AuthFailed);
+        assert_eq!(run(client, server, Grant::Certificate).refusal(), &Refusal::AuthFailed);
     }
     // Nor does claiming a certificate without showing one.
     let bold = ClientConfig { proof: Proof::Certificate, ..client_config() };
-    assert_eq!(run(bold, server_config(), Ok(Grant::Certificate)).refusal(), &Refusal::AuthFailed);
+    assert_eq!(run(bold, server_config(), Grant::Certificate).refusal(), &Refusal::AuthFailed);
 }
 
 #[test]
 fn a_certificate_proves_what_it_says() {
     let client = ClientConfig { proof: Proof::Certificate, ..client_config() };
     let server = ServerConfig { client: Some(claim(Role::Worker, "w-1")), ..server_config() };
-    let outcome = run(client.clone(), server.clone(), Ok(Grant::Certificate));
+    let outcome = run(client.clone(), server.clone(), Grant::Certificate);
     let Outcome::Open { at_server, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(at_server.method, Method::Certificate);
-    let revoked = run(client.clone(), server.clone(), Err(Refusal::Revoked));
+    let revoked = run_denied(client.clone(), server.clone(), Refusal::Revoked);
     assert_eq!(revoked.refusal(), &Refusal::Revoked);
     let impostor = ClientConfig { server: Some(claim(Role::Control, "ctl-2")), ..client };
-    let outcome = run(impostor, server, Ok(Grant::Certificate));
+    let outcome = run(impostor, server, Grant::Certificate);
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::Impostor { node: node("ctl-1") }));
 }
 
@@ -332,7 +349,7 @@ fn a_token_is_for_clients_and_not_for_the_open_network() {
         proof: Proof::Bearer(Bearer::new("rmt1.x")),
         ..client_config()
     };
-    let grant = || Ok(Grant::Bearer(node("token-1")));
+    let grant = || Grant::Bearer(node("token-1"));
     let outcome = run(client.clone(), server_config(), grant());
     let Outcome::Open { at_server, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(at_server.node, node("token-1"));
@@ -351,15 +368,14 @@ fn clusters_are_not_mixed() {
     assert_eq!(run(client, server_config(), secret_grant()).refusal(), &Refusal::ClusterMismatch);
     let nameless = ClientConfig { cluster: None, ..client_config() };
     assert_eq!(run(nameless, server_config(), secret_grant()).refusal(), &Refusal::ClusterMismatch);
-    let outcome =
-        run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-            if turn != 1 {
-                return bytes;
-            }
-            let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
-            init.cluster = other();
-            body(&framed(&FromServer::Init(init))).to_vec()
-        });
+    let outcome = tampered(|turn, bytes| {
+        if turn != 1 {
+            return bytes;
+        }
+        let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
+        init.cluster = other();
+        body(&framed(&FromServer::Init(init))).to_vec()
+    });
     let error = ClientError::ClusterMismatch { ours: cluster(CLUSTER), theirs: other() };
     assert_eq!(outcome, Outcome::ClientGaveUp(error));
 }
@@ -383,15 +399,14 @@ fn a_newer_client_is_told_what_is_spoken() {
 
 #[test]
 fn a_version_that_was_not_offered_is_refused_by_the_client() {
-    let outcome =
-        run_with(client_config(), server_config(), secret_grant(), Ok(()), |turn, bytes| {
-            if turn != 1 {
-                return bytes;
-            }
-            let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
-            init.version = 9;
-            body(&framed(&FromServer::Init(init))).to_vec()
-        });
+    let outcome = tampered(|turn, bytes| {
+        if turn != 1 {
+            return bytes;
+        }
+        let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
+        init.version = 9;
+        body(&framed(&FromServer::Init(init))).to_vec()
+    });
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::Version(9)));
 }
 
@@ -403,7 +418,7 @@ fn clocks_matter_to_joins_only() {
     assert_eq!(join.refusal(), &Refusal::ClockSkew { skew_ms: hour });
     let known = ClientConfig { proof: Proof::Certificate, ..client_config() };
     let server = ServerConfig { client: Some(claim(Role::Worker, "w-1")), ..server_config() };
-    let outcome = run(late(known), server, Ok(Grant::Certificate));
+    let outcome = run(late(known), server, Grant::Certificate);
     assert!(matches!(outcome, Outcome::Open { warnings: 2, .. }), "{outcome:?}");
     let slightly = ClientConfig { wall_ms: 1_000_000 + SKEW_LIMIT_MS, ..client_config() };
     let outcome = run(slightly, server_config(), secret_grant());
@@ -413,8 +428,9 @@ fn clocks_matter_to_joins_only() {
 #[test]
 fn one_who_proved_himself_may_still_be_refused() {
     let failure = Failure::new(ErrorKind::Forbidden, "node w-1 was removed").code("removed");
-    let no = Err(Refusal::NotAdmitted(failure.clone()));
-    let outcome = run_with(client_config(), server_config(), secret_grant(), no, |_, b| b);
+    let refusal = Refusal::NotAdmitted(failure.clone());
+    let decisions = Decisions { grant: Ok(secret_grant()), admitted: Err(refusal) };
+    let outcome = play(client_config(), server_config(), &decisions, |_turn, bytes| bytes);
     assert_eq!(outcome.refusal().code(), "removed");
     assert_eq!(Failure::from(outcome.refusal().clone()), failure);
 }
@@ -430,19 +446,13 @@ fn every_bit_of_every_message_counts() {
         let mut at = 0;
         while at < length {
             for bit in 0..8 {
-                let outcome = run_with(
-                    client_config(),
-                    server_config(),
-                    secret_grant(),
-                    Ok(()),
-                    |now, mut bytes| {
-                        if now == turn {
-                            length = bytes.len();
-                            bytes[at] ^= 1 << bit;
-                        }
-                        bytes
-                    },
-                );
+                let outcome = tampered(|now, mut bytes| {
+                    if now == turn {
+                        length = bytes.len();
+                        bytes[at] ^= 1 << bit;
+                    }
+                    bytes
+                });
                 if let Outcome::Open { at_client: client, at_server: server, .. } = outcome {
                     assert!(turn < 2, "a flipped bit in a proof was accepted: {turn} {at} {bit}");
                     let same = |one: &Established, other: &Established| {
@@ -488,7 +498,8 @@ fn tokens_are_never_shown() {
 }
 
 fn hex(frame: &Bytes) -> String {
-    frame.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(value.into(), 16).expect("below 16");
+    frame.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
 }
 
 /// The bytes of version 1 never change: another build may speak them.
@@ -498,7 +509,7 @@ fn the_bytes_of_version_1() {
     expect!["00000054726d6461010105312e322e33011a303030303030303030303030303030303030303030303030303103772d3101030000c0843d010101010101010101010101010101010101010101010101010101010101010101"].assert_eq(&hex(&hello));
     let mut server = Server::new(server_config());
     drop(server.handle(ServerInput::Frame(body(&hello))));
-    let effects = server.handle(ServerInput::Authorized(secret_grant()));
+    let effects = server.handle(ServerInput::Authorized(Ok(secret_grant())));
     let [ServerEffect::Send(init)] = &effects[..] else { panic!("{effects:?}") };
     expect!["00000051010105312e322e341a30303030303030303030303030303030303030303030303030310563746c2d3100080000c0843d020202020202020202020202020202020202020202020202020202020202020200"].assert_eq(&hex(init));
     let effects = client.handle(body(init));
@@ -539,9 +550,7 @@ proptest! {
     fn damaged_messages_never_open_a_link_as_somebody_else(
         turn in 0..4_usize, at in any::<prop::sample::Index>(), byte in 1..=255_u8, cut in any::<bool>()
     ) {
-        let outcome = run_with(
-            client_config(), server_config(), secret_grant(), Ok(()),
-            |now, mut bytes| {
+        let outcome = tampered(|now, mut bytes| {
                 if now == turn {
                     let at = at.index(bytes.len());
                     if cut { bytes.truncate(at) } else { bytes[at] ^= byte }

@@ -1,6 +1,6 @@
 //! Strangers who want no link but trouble.
 
-use std::time::Duration;
+use std::{slice::from_ref, time::Duration};
 
 use remuda_model::{LinkUrl, Role};
 use remuda_wire::{
@@ -132,7 +132,7 @@ async fn guessing_is_slow() {
     for guess in 0..5 {
         let mut token = right.clone();
         token.secret = [guess; 32];
-        let joined = soon(join(&[at.clone()], &token, &node("w-1"), Role::Worker)).await;
+        let joined = soon(join(from_ref(&at), &token, &node("w-1"), Role::Worker)).await;
         let Err(crate::JoinError::NoLink(errors)) = joined else { panic!("a guess was right") };
         assert_eq!(errors[0].code(), "auth_failed");
     }
@@ -143,7 +143,7 @@ async fn guessing_is_slow() {
         failures.failed(tokio::time::Instant::now(), Source::from(here));
     }
     // Now even the right secret or token has to wait, and is told for how long.
-    let joined = soon(join(&[at.clone()], &right, &node("w-1"), Role::Worker)).await;
+    let joined = soon(join(from_ref(&at), &right, &node("w-1"), Role::Worker)).await;
     let Err(crate::JoinError::NoLink(errors)) = joined else { panic!("no limit") };
     assert_eq!(errors[0].code(), "too_many_attempts");
     let pin = cluster.authority.pin();
@@ -189,4 +189,20 @@ async fn listeners_end_with_the_supervisor() {
     for at in all {
         assert_eq!(code_of(soon(worker.endpoint.dial(&at)).await), "refused", "{at}");
     }
+}
+
+#[tokio::test]
+async fn a_quic_listener_ends_as_well_and_its_links_live_on() {
+    let cluster = Cluster::new();
+    let mut control = cluster.control("ctl-1");
+    let worker = cluster.worker("w-1");
+    let at = control.listen("quic").await;
+    let (dialled, accepted) = worker.link_to(&mut control, &at).await;
+    assert!(control.supervisor.shutdown(Duration::from_secs(5)).await);
+    let (config, door) = cluster.config("w-2", Role::Worker);
+    let dial = Duration::from_millis(300);
+    let config = EndpointConfig { limits: Limits { dial, ..limits() }, ..config };
+    let late = TestNode::new(config, door);
+    assert_eq!(code_of(soon(late.endpoint.dial(&at)).await), "timed_out");
+    assert!(!dialled.is_closed() && !accepted.is_closed());
 }

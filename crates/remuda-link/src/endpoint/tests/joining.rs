@@ -1,5 +1,7 @@
 //! First contact, and the renewal of certificates.
 
+use std::slice::from_ref;
+
 use remuda_model::{ClusterId, Role};
 use remuda_wire::message::JOIN;
 
@@ -22,7 +24,7 @@ async fn a_token_brings_a_certificate() {
         for role in [Role::Worker, Role::Control] {
             let name = format!("{role}-{number}");
             let token = cluster.authority.join_token(role).expect("for nodes");
-            let joined = soon(join(&[at.clone()], &token, &node(&name), role)).await;
+            let joined = soon(join(from_ref(&at), &token, &node(&name), role)).await;
             let (certificate, credentials) = joined.expect("joined");
             let claim = certificate.read().expect("a node certificate").claim;
             assert_eq!((claim.role, claim.node), (role, node(&name)));
@@ -77,7 +79,7 @@ async fn tokens_that_do_not_fit_are_refused() {
         let control = cluster.control("ctl-1").serve();
         let at = control.listen(transport).await;
         let try_it = async |token: &JoinToken, role| {
-            let joined = soon(join(&[at.clone()], token, &node("w-1"), role)).await;
+            let joined = soon(join(from_ref(&at), token, &node("w-1"), role)).await;
             only_error(joined.expect_err("refused"))
         };
         // Of another cluster altogether, or with its secret, or naming another cluster.
@@ -97,7 +99,7 @@ async fn tokens_that_do_not_fit_are_refused() {
     let at = control.listen("tcp").await;
     let mut mixed = right.clone();
     mixed.cluster = ClusterId::random();
-    let joined = soon(join(&[at.clone()], &mixed, &node("w-1"), Role::Worker)).await;
+    let joined = soon(join(from_ref(&at), &mixed, &node("w-1"), Role::Worker)).await;
     assert_eq!(only_error(joined.expect_err("refused")).code(), "cluster_mismatch");
     let as_client = soon(join(&[at], &right, &node("w-1"), Role::Client)).await;
     assert_eq!(only_error(as_client.expect_err("refused")).code(), "auth_failed");
