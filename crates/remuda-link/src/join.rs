@@ -148,7 +148,7 @@ pub(crate) async fn contact(
     call(caller, url, Limits::default().dial, None).await
 }
 
-/// Asks for a (new) certificate over a link: after [`join`]'s first contact, and when two thirds of
+/// Asks for a (new) certificate over a link: after the first contact of [`join()`], and when two thirds of
 /// the old one's life are over. The key is new each time.
 ///
 /// # Errors
