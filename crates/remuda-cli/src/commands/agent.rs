@@ -33,14 +33,15 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     };
     let agent = started.map_err(|error| report(&error))?;
     ready::write(&data_dir, &agent)?;
-    tracing::info!(node = %agent.node(), links = ?agent.link_addresses(), "the node runs");
+    let links: Vec<_> = agent.link_addresses().iter().map(ToString::to_string).collect();
+    tracing::info!(node = %agent.node(), links = links.join(","), "the node runs");
     let asked = tokio::select! {
         asked = signals.next() => Some(asked),
         () = parent.gone() => None,
     };
     if asked.is_none() {
         // Whoever started this node takes the whole cluster down, and wanted nothing to outlive it.
-        drop(agent);
+        Box::pin(agent.stop()).await;
         ready::forget(&data_dir);
         holders::end_all(&data_dir).await;
         return Ok(());

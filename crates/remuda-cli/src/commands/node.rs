@@ -100,8 +100,11 @@ async fn set_status(
             }
         }
     }
-    let words =
-        format!("asked {} of {} to be {status}", args.nodes.len() - failed, args.nodes.len());
+    let n_nodes = args.nodes.len();
+    let words = match args.nodes.as_slice() {
+        [node] => format!("asked {node} to be {status}"),
+        _ => format!("asked {} of {n_nodes} nodes to be {status}", n_nodes - failed),
+    };
     done(args.format, &json!(changed), &words)?;
     if failed > 0 { Err(Stop::Exit(PARTIAL)) } else { Ok(()) }
 }
@@ -132,7 +135,9 @@ fn describe(node: &NodeView) -> String {
         urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let stats = node.stats.as_ref();
-    let mut text = fields([
+    let attribute = |(key, value): (&String, &String)| format!("{key}={value}");
+    let attributes: Vec<_> = node.attributes.iter().map(attribute).collect();
+    fields([
         ("node", Some(node.id.to_string())),
         ("roles", Some(node.roles.to_string())),
         ("status", Some(node.status.to_string())),
@@ -149,11 +154,8 @@ fn describe(node: &NodeView) -> String {
         ("memory", stats.map(|s| free_of(s.mem_available, s.mem_total))),
         ("disk", stats.map(|s| free_of(s.disk_available, s.disk_total))),
         ("agent memory", stats.map(|s| bytes(s.agent_rss))),
-    ]);
-    for (key, value) in &node.attributes {
-        text.push_str(&fields([(&format!("attribute {key}"), Some(value.clone()))]));
-    }
-    text
+        ("attributes", Some(attributes.join(", "))),
+    ])
 }
 
 fn free_of(free: u64, total: u64) -> String {

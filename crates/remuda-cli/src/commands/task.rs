@@ -45,7 +45,12 @@ pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Resu
             let payload = input::json(&payload).await?;
             let client = client(&task.connect, environment)?;
             let reply = client.command(&task.task, task.node.as_ref(), payload).await?;
-            Ok(Printer::new(task.format).json(&reply)?)
+            let printer = Printer::new(task.format);
+            // Most classes have nothing to say to most commands.
+            if reply.is_null() && !printer.is_json() {
+                return Ok(());
+            }
+            Ok(printer.json(&reply)?)
         }
         TaskCommand::Stop { task, grace } => {
             let client = client(&task.connect, environment)?;

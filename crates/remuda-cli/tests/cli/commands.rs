@@ -149,7 +149,7 @@ fn some_of_several_status_changes_may_fail() {
         _ => failure(404, "not_found", "no such node"),
     });
     let outcome = world(&api).run(&["node", "standby", "a", "b"]);
-    assert_eq!(outcome.stderr, "b: no such node\nasked 1 of 2 to be standby\n");
+    assert_eq!(outcome.stderr, "b: no such node\nasked 1 of 2 nodes to be standby\n");
     assert_eq!(outcome.code, 7);
     let outcome = world(&api).run(&["node", "standby", "b"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (3, "error: no such node\n"));
