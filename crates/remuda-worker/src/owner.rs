@@ -20,4 +20,4 @@ const DIAL_LIMIT: Duration = Duration::from_secs(15);
 /// How long a control node may take to answer an announcement.
 const ANNOUNCE_LIMIT: Duration = Duration::from_secs(5);
 /// How long calls on a link that is replaced may still run.
-const RETIRE_LIMIT: Duration = Duration::from_secs(60);
+const RETIRE_LIMIT: Duration = Duration::from_mins(1);

@@ -61,7 +61,7 @@ impl StatusMachine {
     }
 
     /// What the node shows.
-    pub(crate) fn status(&self) -> NodeStatus {
+    pub(crate) fn status(self) -> NodeStatus {
         match self.connection {
             Connection::New => NodeStatus::Launching,
             Connection::Looking => NodeStatus::Connecting,
@@ -74,7 +74,7 @@ impl StatusMachine {
         }
     }
 
-    fn ending(&self) -> NodeStatus {
+    fn ending(self) -> NodeStatus {
         if self.running == 0 { NodeStatus::Stopped } else { NodeStatus::Stopping }
     }
 

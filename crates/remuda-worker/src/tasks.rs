@@ -214,9 +214,9 @@ impl Tasks {
 /// Makes a handle whose messages wait until [`Actor::start`]; what must know the handle can so be
 /// made before the actor is.
 pub(crate) fn handle(setup: &Setup) -> (Tasks, actor::Inbox) {
-    let (messages, inbox) = mpsc::channel(QUEUE);
+    let (messages, receiver) = mpsc::channel(QUEUE);
     let (status_sender, status) = watch::channel(NodeStatus::Launching);
     let (running_sender, running) = watch::channel(0);
     let tasks = Tasks { node: setup.node.clone(), messages: messages.clone(), status, running };
-    (tasks, actor::Inbox { messages, inbox, status: status_sender, running: running_sender })
+    (tasks, actor::Inbox { messages, receiver, status: status_sender, running: running_sender })
 }

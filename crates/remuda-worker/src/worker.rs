@@ -9,7 +9,7 @@ use std::{
 };
 
 use remuda_link::{Endpoint, Link, Router};
-use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Roles};
+use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles};
 use remuda_plugin::{Class, erase};
 use remuda_runtime::Supervisor;
 use tokio::sync::{mpsc, watch};
@@ -207,9 +207,13 @@ impl Worker {
         self.supervisor.spawn("owner", actor.run(candidates, offers));
     }
 
-    /// A control node has dialled this worker; its streams must be served by a router that knows
-    /// this worker. When many links wait already, it is not looked at.
+    /// Somebody has dialled this worker; the link's streams must be served by a router that knows
+    /// this worker. Only links of control nodes are used. When many wait already, it is not looked
+    /// at.
     pub fn offer(&self, link: Link) {
+        if link.peer().role != Role::Control {
+            return;
+        }
         if self.offers.try_send(link).is_err() {
             tracing::warn!("too many control nodes dial at the same time; one is ignored");
         }

@@ -31,7 +31,7 @@ const MAX_DIALS: usize = 4;
 /// Between searches after the first minute; during that, at most [`SOON`].
 const LATE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);
-const SOON_FOR: Duration = Duration::from_secs(60);
+const SOON_FOR: Duration = Duration::from_mins(1);
 const BASE: Duration = Duration::from_millis(200);
 /// Refusals that only a person can end.
 const LASTING: [&str; 4] = ["node_id_in_use", "revoked", "removed", "node_removed"];
@@ -230,14 +230,16 @@ impl Core {
         links.chain(urls).collect()
     }
 
-    /// Links that are up, then where the last owner was, then all others in random order.
+    /// Links that are up, the control part of this very node, then where the last owner was, then
+    /// all others in random order.
     fn everybody(&mut self) -> VecDeque<Target> {
-        let mut others = self.candidates.clone();
+        let (mut urls, mut others): (Vec<_>, Vec<_>) =
+            self.candidates.iter().cloned().partition(|url| url.transport == Transport::Mem);
         self.random.shuffle(&mut others);
-        let mut urls = self.learnt.clone();
         if let Some((_, addresses)) = self.successor.take() {
-            urls.splice(0..0, addresses);
+            urls.extend(addresses);
         }
+        urls.extend(self.learnt.iter().cloned());
         urls.extend(others);
         let mut seen = BTreeSet::new();
         urls.retain(|url| seen.insert(url.clone()));
@@ -443,10 +445,11 @@ impl Core {
     /// Remembers where the node can be dialled through which the owner was found.
     fn learn(&mut self, link: LinkId, out: &mut Vec<Effect>) {
         let Some(known) = self.links.get(&link) else { return };
-        let addresses = known.far.addresses.iter();
-        // Memory means nothing to the next process.
-        let addresses = addresses.filter(|url| url.transport != Transport::Mem);
-        let mut learnt: Vec<_> = addresses.cloned().collect();
+        // What is reached through memory is this very process.
+        if known.far.addresses.iter().any(|url| url.transport == Transport::Mem) {
+            return;
+        }
+        let mut learnt = known.far.addresses.clone();
         learnt.extend(self.learnt.iter().cloned());
         let mut seen = BTreeSet::new();
         learnt.retain(|url| seen.insert(url.clone()));

@@ -17,7 +17,7 @@ const MAX_MESSAGE: usize = remuda_link::MAX_REPLY;
 /// How long a caller may take to say what it wants.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 /// The longest deadline.
-const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
+const MAX_DEADLINE: Duration = Duration::from_hours(24);
 
 /// Answers one call. When the caller resets the stream, its request is dropped.
 pub(super) async fn serve(agent: Arc<Agent>, mut stream: Stream) {

@@ -16,6 +16,9 @@ pub(super) struct Bounds {
     pub(super) bytes: usize,
 }
 
+/// A longer event, in bytes, is replaced by a gap.
+pub(super) const MAX_EVENT: usize = 256 << 10;
+
 /// What the disk must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -68,14 +71,13 @@ impl Core {
     /// [`written`](Self::written) must be called.
     #[must_use]
     pub(super) fn push(&mut self, body: EventBody, time_ms: u64) -> Vec<Effect> {
-        let event = Event {
-            node: self.node.clone(),
-            seq: self.next,
-            generation: self.generation,
-            time_ms,
-            body,
-        };
+        let seq = self.next;
         self.next += 1;
+        let (node, generation) = (self.node.clone(), self.generation);
+        let mut event = Event { node, seq, generation, time_ms, body };
+        if size(&event) > MAX_EVENT {
+            event.body = EventBody::Gap { from: seq, to: seq };
+        }
         let bytes = size(&event);
         self.bytes += bytes;
         self.kept.push_back(Kept { event: event.clone(), bytes });

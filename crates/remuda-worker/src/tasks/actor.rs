@@ -60,7 +60,7 @@ impl std::fmt::Debug for Message {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(super) messages: mpsc::Sender<Message>,
-    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) receiver: mpsc::Receiver<Message>,
     pub(super) status: watch::Sender<NodeStatus>,
     pub(super) running: watch::Sender<u32>,
 }
@@ -127,7 +127,7 @@ impl Actor {
                         self.step(Input::Reported { id }).await;
                     }
                 }
-                Some(message) = self.inbox.inbox.recv() => self.receive(message).await,
+                Some(message) = self.inbox.receiver.recv() => self.receive(message).await,
             }
         }
         self.leave().await;
@@ -139,7 +139,7 @@ impl Actor {
         }
         let left = async {
             while self.works > 0 {
-                let Some(message) = self.inbox.inbox.recv().await else { return };
+                let Some(message) = self.inbox.receiver.recv().await else { return };
                 if let Message::Inner(Input::WorkEnded { id, end }) = message {
                     self.works -= 1;
                     // Any other end comes from the shutdown; the next boot finds out.
@@ -276,7 +276,7 @@ impl Actor {
                         self.begin(id, class, Way::Start(spec));
                     }
                 }
-                Effect::RecoverClass { id, class } => self.recover(id, &class).await,
+                Effect::RecoverClass { id, class } => self.recover(id, &class),
                 Effect::Run { id } => self.run_work(id),
                 Effect::AskToStop { id, grace } => self.input(&id, RawInput::Stop(grace)),
                 Effect::Kill { id } => {
@@ -330,14 +330,19 @@ impl Actor {
             inbox: receiver,
             events: EventSink::new(name, self.setup.events.clone()),
         };
-        let messages = self.inbox.messages.clone();
+        let (messages, stop) = (self.inbox.messages.clone(), self.supervisor.token());
         self.supervisor.spawn("task start", async move {
-            let outcome = live::begin(class.as_ref(), task, way).await;
+            let outcome = tokio::select! {
+                outcome = live::begin(class.as_ref(), task, way) => outcome,
+                // The next boot finds its record.
+                () = stop.cancelled() => return,
+            };
+            // The actor ends only when the agent does.
             drop(messages.send(Message::Begun { id, outcome }).await);
         });
     }
 
-    async fn recover(&mut self, id: TaskId, class: &ClassName) {
+    fn recover(&mut self, id: TaskId, class: &ClassName) {
         match self.registry.get(class).cloned() {
             Ok(class) => {
                 self.live.insert(id.clone(), Live::new(None));

@@ -26,13 +26,13 @@ pub(super) const MAX_ENDED: usize = 1_000;
 /// How long they are remembered.
 const REMEMBER_MS: u64 = 7 * 24 * 3_600_000;
 /// How often the age of ended tasks is looked at.
-const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// How long an attached task lives without a follower.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
 /// The grace of a stop that nobody asked for.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// The longest grace.
-const MAX_GRACE: Duration = Duration::from_secs(24 * 3_600);
+const MAX_GRACE: Duration = Duration::from_hours(24);
 /// Classes end their work by force after the grace themselves and can say how it ended; this is how
 /// long they have for that.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -235,7 +235,10 @@ impl Core {
         let (status, running) = (self.status.status(), self.running);
         match input {
             Input::Start { call, id, class, attached } => match self.admit(&id, attached) {
-                Ok(()) => self.start(now, call, id, class, attached, &mut out),
+                Ok(()) => {
+                    let record = self.new_record(now, id, class);
+                    self.start(call, record, attached, &mut out);
+                }
                 Err(failure) => out.push(Effect::Reply { call, outcome: Err(failure) }),
             },
             Input::Recorded { id, outcome } => self.recorded(now, &id, outcome, &mut out),
@@ -301,17 +304,9 @@ impl Core {
         Ok(())
     }
 
-    fn start(
-        &mut self,
-        now: Now,
-        call: CallId,
-        id: TaskId,
-        class: ClassName,
-        attached: bool,
-        out: &mut Vec<Effect>,
-    ) {
-        let record = TaskRecord {
-            id: id.clone(),
+    fn new_record(&self, now: Now, id: TaskId, class: ClassName) -> TaskRecord {
+        TaskRecord {
+            id,
             class,
             node: self.node.clone(),
             generation: self.generation,
@@ -320,7 +315,11 @@ impl Core {
             summary: String::new(),
             started_ms: now.wall_ms,
             ended_ms: None,
-        };
+        }
+    }
+
+    fn start(&mut self, call: CallId, record: TaskRecord, attached: bool, out: &mut Vec<Effect>) {
+        let id = record.id.clone();
         let mut entry = Entry::new(record, attached);
         entry.phase = if attached {
             Phase::Starting { call: Some(call), stop: None }
@@ -404,10 +403,9 @@ impl Core {
         let entry = self.tasks.get_mut(id).ok_or_else(|| not_found(id))?;
         let grace = grace.min(MAX_GRACE);
         match &mut entry.phase {
-            Phase::Ended => (),
+            Phase::Ended | Phase::Killed => (),
             Phase::Recording { stop, .. } | Phase::Starting { stop, .. } => *stop = Some(grace),
             Phase::Running | Phase::Stopping => self.ask_to_stop(now, id, grace, out),
-            Phase::Killed => (),
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, watch};
 use crate::{caught::caught, failures};
 
 /// How long a class may take to start or take up the work.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
+/// The longest result of a task, in bytes: it is kept with its record.
+const MAX_RESULT: usize = 128 << 10;
 /// Inputs that wait for one task; commands beyond that wait with their callers.
 pub(super) const INBOX: usize = 64;
 
@@ -62,9 +64,13 @@ pub(super) async fn begin(class: &dyn Class, task: RawTask, way: Way) -> Result<
 pub(super) async fn run(work: Work, kill: CancellationToken) -> TaskEnd {
     tokio::select! {
         biased;
-        end = caught(work) => end.unwrap_or_else(|panicked| TaskEnd::Failed {
-            message: panicked.to_string(),
-        }),
+        end = caught(work) => match end {
+            Ok(TaskEnd::Finished { result }) if result.len() > MAX_RESULT => TaskEnd::Failed {
+                message: format!("its result is longer than {MAX_RESULT} bytes"),
+            },
+            Ok(end) => end,
+            Err(panicked) => TaskEnd::Failed { message: panicked.to_string() },
+        },
         () = kill.cancelled() => TaskEnd::Stopped,
     }
 }

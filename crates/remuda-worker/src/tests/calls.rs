@@ -8,6 +8,7 @@ use remuda_wire::{
     encode,
     message::{
         WORK,
+        announce::Placement,
         work::{Call, Done, Op},
     },
 };
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     class::TestRequest,
-    cluster::{DEADLINE, Node, Owner, within},
+    cluster::{DEADLINE, Node, Owner, answer, within},
 };
 
 fn json(done: Done) -> Value {
@@ -90,8 +91,11 @@ async fn only_the_highest_epoch_is_obeyed_also_after_a_restart() {
     node.stop().await;
 
     let mut node = Node::start(dir.path(), true, &[1]).await;
+    let (_, old) = node.next_link().await;
+    let announce = answer(&old, Ok(Placement::Owned { epoch: Epoch(6) })).await;
+    assert_eq!(announce.epoch, Epoch(7));
+    within(old.closed()).await;
     let owner = node.adopt(7).await;
-    assert_eq!(owner.announce.epoch, Epoch(7));
     assert!(owner.call_as(6, echo(), DEADLINE).await.is_err());
     assert!(owner.call_as(7, echo(), DEADLINE).await.is_ok());
 }

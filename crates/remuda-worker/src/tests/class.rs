@@ -120,7 +120,7 @@ impl JobClass for TestClass {
             TestRequest::Forever => {
                 let _guard = OnDrop(self.seen.clone());
                 self.seen.say("forever");
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                tokio::time::sleep(Duration::from_hours(1)).await;
                 Ok(String::new())
             }
         }

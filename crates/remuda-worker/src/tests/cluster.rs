@@ -211,16 +211,13 @@ impl Owner {
     pub(super) async fn events_until(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut all = Vec::new();
         while !all.last().is_some_and(&wanted) {
-            match self.next().await.expect("the session lives") {
-                FromWorker::Events(events) => {
-                    for event in events {
-                        all.push(event);
-                        if all.last().is_some_and(&wanted) {
-                            break;
-                        }
+            if let FromWorker::Events(events) = self.next().await.expect("the session lives") {
+                for event in events {
+                    all.push(event);
+                    if all.last().is_some_and(&wanted) {
+                        break;
                     }
                 }
-                _ => (),
             }
         }
         all

@@ -1,12 +1,15 @@
 //! Sessions: events, acknowledgements, reconnects, farewells.
 
-use remuda_model::{Event, EventBody, NodeStatus};
-use remuda_wire::message::session::{FromOwner, FromWorker};
+use remuda_model::{Epoch, Event, EventBody, NodeStatus};
+use remuda_wire::message::{
+    announce::Placement,
+    session::{FromOwner, FromWorker},
+};
 use serde_json::json;
 
 use super::{
     class::TestCommand,
-    cluster::{Node, Owner, within},
+    cluster::{Node, Owner, answer, within},
 };
 
 fn says(text: &str) -> impl Fn(&Event) -> bool {
@@ -38,10 +41,8 @@ async fn events_come_in_order_and_again_until_acknowledged() {
     let again = owner.events_until(says("two")).await;
     assert!(again[0].seq <= one + 1, "nothing is skipped");
     assert_eq!(again[0].seq, owner.next_event);
-    let mut expected = again[0].seq;
-    for event in &again {
+    for (expected, event) in (again[0].seq..).zip(&again) {
         assert_eq!(event.seq, expected);
-        expected += 1;
     }
 }
 
@@ -54,8 +55,7 @@ async fn a_welcome_says_what_need_not_come_again() {
     let one = owner.events_until(says("one")).await.pop().expect("it came").seq;
     owner.link.close("the test says so");
     let (_, link) = node.next_link().await;
-    let owned = remuda_wire::message::announce::Placement::Owned { epoch: remuda_model::Epoch(6) };
-    super::cluster::answer(&link, Ok(owned)).await;
+    answer(&link, Ok(Placement::Owned { epoch: Epoch(6) })).await;
     let mut owner = Owner::welcome(link, 6, one).await;
     say(&owner, "two").await;
     let events = owner.events_until(says("two")).await;
@@ -79,6 +79,29 @@ async fn events_survive_a_restart() {
     assert!(events.iter().any(|event| event.seq == before && says("before")(event)));
     let last = events.last().expect("it came");
     assert_eq!(last.seq, events.len() as u64, "no holes over the restart");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_killed_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, mut owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    say(&owner, "before").await;
+    let before = owner.events_until(says("before")).await.pop().expect("it came").seq;
+    // What a killed process leaves: the file without a farewell.
+    let after = tempfile::tempdir().unwrap();
+    std::fs::copy(dir.path().join("worker.redb"), after.path().join("worker.redb")).unwrap();
+
+    let mut node = Node::start(after.path(), true, &[1]).await;
+    let (_, link) = node.next_link().await;
+    let owned = Placement::Owned { epoch: Epoch(6) };
+    assert_eq!(answer(&link, Ok(owned)).await.epoch, Epoch(5), "the epoch is remembered");
+    let mut owner = Owner::welcome(link, 6, 0).await;
+    node.seen.wait("recover t1").await;
+    say(&owner, "after").await;
+    let events = owner.events_until(says("after")).await;
+    assert!(events.iter().any(|event| event.seq == before && says("before")(event)));
+    assert_eq!(events.last().expect("it came").seq, events.len() as u64);
 }
 
 #[tokio::test]

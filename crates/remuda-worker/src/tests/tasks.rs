@@ -150,7 +150,7 @@ async fn an_attached_task_is_followed_to_its_end_and_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let (node, owner) = Node::owned(dir.path(), true).await;
     owner.start_task("t1", "", true).await.expect("starts");
-    let (chunks, _) = tokio::join!(follow(&owner, "t1"), async {
+    let (chunks, ()) = tokio::join!(follow(&owner, "t1"), async {
         owner.command("t1", &TestCommand::Finish("7".to_owned())).await.expect("answers");
     });
     assert_eq!(chunks, [Chunk::End(TaskEnd::Finished { result: "7".to_owned() })]);

@@ -63,6 +63,15 @@ fn bytes_overflow_as_well() {
 }
 
 #[test]
+fn an_event_that_is_too_long_becomes_a_gap() {
+    let mut core = empty();
+    let _ = core.push(class(&"x".repeat(MAX_EVENT)), 0);
+    push(&mut core, 1);
+    assert_eq!(core.after(0, 9, 9_999)[0].body, EventBody::Gap { from: 1, to: 1 });
+    assert_eq!(seqs(&core), [1, 2]);
+}
+
+#[test]
 fn an_acknowledgement_is_cumulative_and_cannot_reach_the_future() {
     let mut core = empty();
     push(&mut core, 3);
@@ -157,11 +166,10 @@ proptest! {
             prop_assert!(core.kept.len() <= BOUNDS.events);
             let mut expected = core.acknowledged() + 1;
             for event in core.after(core.acknowledged(), 1000, usize::MAX) {
-                match event.body {
-                    EventBody::Gap { from, to } => {
-                        prop_assert!(from <= expected && to == event.seq && to >= expected);
-                    }
-                    _ => prop_assert_eq!(event.seq, expected),
+                if let EventBody::Gap { from, to } = event.body {
+                    prop_assert!(from <= expected && to == event.seq && to >= expected);
+                } else {
+                    prop_assert_eq!(event.seq, expected);
                 }
                 expected = event.seq + 1;
             }
