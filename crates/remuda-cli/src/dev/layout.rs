@@ -39,12 +39,11 @@ struct Shape {
 
 impl Layout {
     pub(super) fn open(args: &DevArgs) -> Result<Self, Report> {
-        let (root, temporary) = match &args.data_dir {
-            Some(dir) => (kept_dir(dir)?, None),
-            None => {
-                sweep(&std::env::temp_dir());
-                temporary_dir().map(|(root, dir)| (root, Some(dir)))?
-            }
+        let (root, temporary) = if let Some(dir) = &args.data_dir {
+            (kept_dir(dir)?, None)
+        } else {
+            sweep(&std::env::temp_dir());
+            temporary_dir().map(|(root, dir)| (root, Some(dir)))?
         };
         let lock = lock(&root)?;
         let path = root.join("dev.json");

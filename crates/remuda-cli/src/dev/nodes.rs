@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use remuda_model::{ErrorKind, Labels, LinkUrl, NodeId};
 
 use super::{child::Node, diagnosis, failed, layout::Layout};
-use crate::{args::DevArgs, environment::Environment, error::Report};
+use crate::{args::DevArgs, environment::Environment, error::Report, output::note};
 
 /// How long nodes may take to end by themselves.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -88,13 +88,23 @@ impl Nodes {
         &mut self.running
     }
 
-    /// Waits until a node ends by itself, which it should not. Cancel safe.
+    /// Tells of each node that ends by itself, until none is left: whoever kills one wants to see
+    /// how the others go on. Cancel safe.
     pub(super) async fn watch(&mut self) -> Report {
         loop {
-            if let Some(dead) = self.running.iter_mut().find_map(diagnosis::of_dead) {
-                return dead;
+            let mut last = None;
+            self.running.retain_mut(|node| match diagnosis::of_dead(node) {
+                Some(dead) => {
+                    note(dead.render(false).trim_end());
+                    last = Some(dead);
+                    false
+                }
+                None => true,
+            });
+            match last {
+                Some(dead) if self.running.is_empty() => return dead,
+                _ => tokio::time::sleep(LOOK).await,
             }
-            tokio::time::sleep(LOOK).await;
         }
     }
 
