@@ -68,6 +68,7 @@ pub struct Control {
 pub(crate) struct Shared {
     pub me: NodeId,
     addresses: RwLock<Vec<LinkUrl>>,
+    pub timing: Timing,
     pub classes: Arc<BTreeMap<ClassName, Arc<dyn Class>>>,
     pub replica: Replica,
     pub peers: Arc<Peers>,
@@ -161,6 +162,7 @@ impl Control {
         let shared = Shared {
             me: node,
             addresses: RwLock::new(addresses),
+            timing,
             classes: Arc::new(classes),
             replica,
             peers,

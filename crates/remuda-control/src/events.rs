@@ -10,7 +10,7 @@ use std::{
 };
 
 use remuda_link::{Link, Priority, Stream};
-use remuda_model::{Event, Failure, NodeId, Role};
+use remuda_model::{Event, EventBody, Failure, Generation, NodeId, Role};
 use remuda_runtime::CancellationToken;
 use remuda_wire::message::{EVENTS, control::Subscribe};
 use tokio::{
@@ -146,6 +146,9 @@ impl Control {
         }
         let Ok(mut events) = self.events(subscribe).await else { return };
         let (mut send, mut recv) = stream.split();
+        if link.peer().role == Role::Control && send.send(&ready(&self.shared.me)).await.is_err() {
+            return;
+        }
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
@@ -258,11 +261,27 @@ async fn follow(
     if stream.send(&subscribe).await.is_err() {
         return node;
     }
-    drop(asking);
+    let mut asking = asking;
     while let Ok(Some(event)) = stream.recv::<Event>(MAX_EVENT).await {
+        // The first word says that nothing is missed from now on.
+        asking.take();
+        if is_ready(&event) {
+            continue;
+        }
         if out.send(event).await.is_err() {
             break;
         }
     }
     node
+}
+
+/// The first event of a stream to another control node: a gap in which nothing is missing. Whoever
+/// has it will see all that follows.
+fn ready(me: &NodeId) -> Event {
+    let body = EventBody::Gap { from: 1, to: 0 };
+    Event { node: me.clone(), seq: 0, generation: Generation(0), time_ms: 0, body }
+}
+
+fn is_ready(event: &Event) -> bool {
+    matches!(event.body, EventBody::Gap { from: 1, to: 0 })
 }

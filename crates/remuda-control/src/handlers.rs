@@ -18,7 +18,7 @@ const MAX_JOIN: usize = 16 * 1024;
 /// How long a leader may take over a change for another control node.
 const PROPOSAL: Duration = Duration::from_secs(10);
 /// The longest deadline that is accepted from afar.
-const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+const MAX_DEADLINE: Duration = Duration::from_hours(24);
 
 const CONTROLS: &[Role] = &[Role::Control];
 const NODES: &[Role] = &[Role::Control, Role::Worker];

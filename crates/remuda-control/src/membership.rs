@@ -19,16 +19,21 @@ use tokio::{
 use self::core::{Known, Membership, Sight, Step};
 use crate::{Control, control::seed};
 
-/// How long a control node may be out of the leader's reach before it owns no workers.
-const GRACE: Duration = Duration::from_secs(5);
-/// How often the leader looks.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long a control node may be out of the leader's reach before it owns no workers, in longest
+/// election times: five seconds on a local network.
+const GRACE: u32 = 5;
+/// How often the leader looks: so many times in a longest election time.
+const LOOKS: u32 = 2;
 /// How long one step may take.
 const STEP: Duration = Duration::from_secs(10);
 /// How many requests may wait for the leader.
 pub(crate) const WAITING: usize = 16;
 /// How long the membership loop may take to answer.
 const ASKED: Duration = Duration::from_secs(30);
+/// How long the leader may take to confirm that this copy of the state is complete.
+const CONFIRM: Duration = Duration::from_secs(3);
+/// How often it is asked.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(10);
 /// How long a departure may take in all.
 const LEAVE: Duration = Duration::from_secs(20);
 
@@ -49,6 +54,7 @@ impl Control {
         let mut leadership = self.shared.replica.leadership();
         let mut peers_changed = self.shared.peers.watch();
         let started = Instant::now();
+        let election = self.shared.timing.election_max;
         // A new term begins with a new core: what an earlier leader saw does not count.
         let mut term: Option<(u64, Membership)> = None;
         loop {
@@ -57,7 +63,7 @@ impl Control {
                 term = None;
             } else if term.as_ref().is_none_or(|(number, _)| *number != now.term) {
                 tracing::info!(term = now.term, "this control node leads");
-                term = Some((now.term, Membership::new(GRACE)));
+                term = Some((now.term, Membership::new(GRACE * election)));
             }
             if let Some((_, core)) = &mut term {
                 let steps = core.look(started.elapsed(), &self.sight(&now));
@@ -80,7 +86,7 @@ impl Control {
                 }
                 changed = leadership.changed() => if changed.is_err() { return },
                 _ = peers_changed.changed() => (),
-                () = tokio::time::sleep(LOOK) => (),
+                () = tokio::time::sleep(election / LOOKS) => (),
             }
         }
     }
@@ -190,43 +196,56 @@ impl Control {
         }
     }
 
-    /// Keeps this control node enlisted: asks the leader whenever the state does not have it as an
-    /// active control node, until it leaves.
+    /// Keeps this control node enlisted: asks the leader whenever the cluster does not have it as
+    /// an active control node, until it leaves.
     pub(crate) async fn keep_enlisted(self) {
         let stop = self.shared.supervisor.token();
         let leaving = self.shared.leaving.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => (),
+            () = leaving.cancelled() => (),
+            () = self.enlist_again_and_again() => (),
+        }
+    }
+
+    async fn enlist_again_and_again(&self) {
         let mut states = self.shared.replica.watch_state();
         let cap = Duration::from_secs(5);
         let mut backoff = Backoff::new(Duration::from_millis(100), cap, seed());
+        let mut confirmed_until = Instant::now();
         loop {
-            let me = &self.shared.me;
-            let enlisted = {
-                let state = states.borrow_and_update();
-                let record = state.node(me);
-                // Other addresses are announced by the worker part.
-                let hidden = |addresses: &[LinkUrl]| {
-                    addresses.is_empty() && !self.shared.addresses().is_empty()
-                };
-                record.is_some_and(|node| node.active && !hidden(&node.addresses))
-            };
-            let wait = if enlisted {
-                backoff.reset();
-                Duration::from_secs(60)
-            } else {
-                match self.enlist_once().await {
-                    Ok(()) => tracing::info!("enlisted as a control node"),
-                    Err(failure) => tracing::debug!(%failure, "not enlisted yet"),
+            states.mark_unchanged();
+            if self.is_listed() && Instant::now() >= confirmed_until {
+                // A copy that gets no more entries does not know that the node was given up.
+                let confirmed = self.catch_up(CONFIRM).await.is_ok();
+                if confirmed && self.is_listed() {
+                    confirmed_until = Instant::now() + CONFIRM_AGAIN;
                 }
-                backoff.next_delay().max(Duration::from_millis(50))
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = leaving.cancelled() => return,
-                changed = states.changed(), if enlisted => if changed.is_err() { return },
-                () = tokio::time::sleep(wait) => (),
             }
+            if self.is_listed() && Instant::now() < confirmed_until {
+                backoff.reset();
+                tokio::select! {
+                    changed = states.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep_until(confirmed_until) => (),
+                }
+                continue;
+            }
+            match self.enlist_once().await {
+                Ok(()) => tracing::info!("enlisted as a control node"),
+                Err(failure) => tracing::debug!(%failure, "not enlisted yet"),
+            }
+            tokio::time::sleep(backoff.next_delay().max(Duration::from_millis(50))).await;
         }
+    }
+
+    /// Whether the state, as far as it has come here, has this node as an active control node that
+    /// others can dial. Changed addresses are announced by the worker part.
+    fn is_listed(&self) -> bool {
+        let hidden =
+            |addresses: &[LinkUrl]| addresses.is_empty() && !self.shared.addresses().is_empty();
+        let state = self.shared.replica.state();
+        state.node(&self.shared.me).is_some_and(|node| node.active && !hidden(&node.addresses))
     }
 
     async fn enlist_once(&self) -> Result<(), Failure> {

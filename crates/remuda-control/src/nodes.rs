@@ -152,15 +152,13 @@ impl Control {
     async fn without_vote(&self, node: &NodeId) -> Result<(), Failure> {
         let mut leadership = self.shared.replica.leadership();
         let gone = leadership.wait_for(|now| !now.voters.contains(node));
-        match tokio::time::timeout(UNVOTED, gone).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => {
-                let message = format!("node `{node}` is forgotten but still votes");
-                Err(Failure::new(ErrorKind::Unavailable, message)
-                    .code("still_votes")
-                    .hint("it loses its vote once a majority of the control nodes runs"))
-            }
+        if let Ok(Ok(_)) = tokio::time::timeout(UNVOTED, gone).await {
+            return Ok(());
         }
+        let message = format!("node `{node}` is forgotten but still votes");
+        Err(Failure::new(ErrorKind::Unavailable, message)
+            .code("still_votes")
+            .hint("it loses its vote once a majority of the control nodes runs"))
     }
 
     /// Dials a node that listens and waits until it has announced itself. Returns its name.

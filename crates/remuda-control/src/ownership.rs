@@ -17,7 +17,7 @@ const PACE: (usize, Duration) = (10, Duration::from_millis(50));
 /// State changes are looked at together for this long.
 const GATHER: Duration = Duration::from_millis(50);
 /// How long after a change a worker may still be with its former owner.
-pub(crate) const MOVING: Duration = Duration::from_secs(60);
+pub(crate) const MOVING: Duration = Duration::from_mins(1);
 /// How many removed nodes are remembered.
 const REMEMBERED: usize = 1024;
 

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_token_ends_at_its_time() {
-        let (record, text) = made(Scope::Read, Some(Duration::from_secs(60)));
+        let (record, text) = made(Scope::Read, Some(Duration::from_mins(1)));
         let state = with(&record);
         let end = record.expires_ms.expect("an end");
         assert!(check(&state, &text, end - 1).is_ok());

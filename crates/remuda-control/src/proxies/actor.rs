@@ -25,7 +25,7 @@ pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 /// How long a message to the worker may wait for credit before the session counts as lost.
 const SEND: Duration = Duration::from_secs(10);
 /// How long a moved worker may take to leave.
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 /// How long a record may take to be committed before the worker's next words bring it again.
 const PROPOSAL: Duration = Duration::from_secs(30);
 

@@ -267,7 +267,7 @@ impl Core {
     fn said(&mut self, message: FromWorker, recorded: Option<&Facts>, out: &mut Vec<Effect>) {
         match message {
             // A second greeting makes no sense; the worker is broken.
-            FromWorker::Hello { .. } => out.push(Effect::End),
+            FromWorker::Hello { .. } | FromWorker::Goodbye => out.push(Effect::End),
             FromWorker::Status(status) => {
                 // Only the owner can know that a node is not connected.
                 if status != NodeStatus::NotConnected {
@@ -289,7 +289,6 @@ impl Core {
                 self.compare(recorded, out);
             }
             FromWorker::Events(events) => self.events(events, out),
-            FromWorker::Goodbye => out.push(Effect::End),
         }
     }
 

@@ -189,7 +189,7 @@ impl Cluster {
             nodes.push(node);
         }
         let made = Self { id: cluster, nodes, admin: token.reveal() };
-        let n_voters = if names.len() % 2 == 0 { names.len() - 1 } else { names.len() };
+        let n_voters = if names.len().is_multiple_of(2) { names.len() - 1 } else { names.len() };
         made.settled(names, n_voters).await;
         made
     }
@@ -476,7 +476,7 @@ async fn answer_work(_link: Link, mut stream: Stream) {
     let call: work::Call = remuda_wire::decode(&bytes).expect("a call");
     let reply: work::Reply = match call.op {
         work::Op::Request { payload, .. } if payload == b"\"hang\"" => {
-            std::future::pending::<()>().await;
+            stream.stopped().await;
             return;
         }
         work::Op::Request { payload, .. } => Ok(work::Done::Payload(payload)),
