@@ -6,7 +6,10 @@ use std::{
 };
 
 use remuda_model::{Failure, NodeStatus, TaskEnd, TaskId};
-use remuda_plugin::{Input, JobClass, RequestContext, Running, Task};
+use remuda_plugin::{
+    Input, JobClass, RequestContext, Running, Task,
+    output::{DEFAULT_MAX_BYTES, OutputLog, OutputState, OutputWriter, Source},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -96,6 +99,17 @@ pub(super) enum TestCommand {
     Deaf,
 }
 
+/// A task that has written something into this folder and finishes at once.
+fn talkative(dir: &str) -> Running {
+    let end = TaskEnd::Finished { result: "1".to_owned() };
+    let mut writer = OutputWriter::open(dir, DEFAULT_MAX_BYTES).expect("opens");
+    writer.append(Source::Stdout, b"out").expect("writes");
+    writer.append(Source::Stderr, b"err").expect("writes");
+    let state = OutputState { len: writer.len(), end: Some(end.clone()) };
+    let output = OutputLog { dir: dir.into(), state: watch::channel(state).1 };
+    Running { output: Some(output), ..Running::new("talks", std::future::ready(end)) }
+}
+
 struct OnDrop(Seen);
 
 impl Drop for OnDrop {
@@ -131,6 +145,7 @@ impl JobClass for TestClass {
         match spec.as_str() {
             "refuse" => Err(Failure::invalid("a spec that is refused")),
             "panic" => panic!("on purpose"),
+            dir if dir.starts_with('/') => Ok(talkative(dir)),
             _ => Ok(self.run(task)),
         }
     }

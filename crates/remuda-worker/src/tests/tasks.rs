@@ -6,7 +6,7 @@ use remuda_link::Priority;
 use remuda_model::{Epoch, ErrorKind, EventBody, NodeStatus, TaskEnd, TaskRecord, TaskState};
 use remuda_wire::message::{
     OUTPUT,
-    output::{Chunk, Follow},
+    output::{Chunk, Follow, Source},
     work::{Done, Op},
 };
 use serde_json::json;
@@ -160,6 +160,42 @@ async fn an_attached_task_is_followed_to_its_end_and_forgotten() {
     assert!(
         matches!(failed.as_slice(), [Chunk::Failed(failure)] if failure.code == "task_not_found")
     );
+}
+
+#[tokio::test]
+async fn output_is_sent_in_order_and_kept_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = tempfile::tempdir().unwrap();
+    let (node, mut owner) = Node::owned(dir.path(), true).await;
+    let spec = output.path().to_str().expect("plain");
+    owner.start_task("t1", spec, false).await.expect("starts");
+    ended(&mut owner, "t1").await;
+    let chunks = follow(&owner, "t1").await;
+    let texts: Vec<_> = chunks
+        .iter()
+        .filter_map(|chunk| match chunk {
+            Chunk::Data { source, bytes, .. } => Some((*source, bytes.as_slice())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, [(Source::Stdout, &b"out"[..]), (Source::Stderr, &b"err"[..])]);
+    let end = TaskEnd::Finished { result: "1".to_owned() };
+    assert_eq!(chunks.last(), Some(&Chunk::End(end)));
+    node.stop().await;
+
+    let mut node = Node::start(dir.path(), true, &[1]).await;
+    let owner = node.adopt(6).await;
+    assert_eq!(follow(&owner, "t1").await, chunks);
+}
+
+#[tokio::test]
+async fn a_follower_with_an_old_epoch_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, mut owner) = Node::owned(dir.path(), true).await;
+    owner.start_task("t1", "", false).await.expect("starts");
+    owner.epoch = 4;
+    let chunks = follow(&owner, "t1").await;
+    assert!(matches!(chunks.as_slice(), [Chunk::Failed(failure)] if failure.code == "stale_epoch"));
 }
 
 #[tokio::test]
