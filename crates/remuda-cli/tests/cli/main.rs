@@ -5,6 +5,7 @@
 
 mod api;
 mod commands;
+mod dev;
 mod errors;
 mod help;
 mod run;
