@@ -212,12 +212,16 @@ pub(crate) struct Event {
 #[schema(rename_all = "snake_case")]
 pub(crate) enum EventBody {
     /// The node has another status.
+    #[schema(title = "NodeStatusEvent")]
     NodeStatus { status: NodeStatus },
     /// A task runs.
+    #[schema(title = "TaskStartedEvent")]
     TaskStarted { class: String, task: String },
     /// A task has ended.
+    #[schema(title = "TaskEndedEvent")]
     TaskEnded { class: String, task: String, end: TaskEnd },
     /// A job class or one of its tasks says something.
+    #[schema(title = "ClassEvent")]
     Class {
         class: String,
         /// The task, when one of them speaks.
@@ -227,6 +231,7 @@ pub(crate) enum EventBody {
         payload: String,
     },
     /// Events of the node are missing.
+    #[schema(title = "GapEvent")]
     Gap {
         /// The first missing number.
         from: u64,

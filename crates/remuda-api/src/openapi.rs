@@ -71,6 +71,14 @@ impl Modify for FromTable {
             let Some(operation) = path.and_then(|path| operation(path, &route.method)) else {
                 continue;
             };
+            // Where the type of the body says it all; the standard wants words in any case.
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    "Done.".clone_into(&mut response.description);
+                }
+            }
             let note = match route.access {
                 Access::Open => {
                     operation.security = Some(Vec::new());

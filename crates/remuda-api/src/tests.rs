@@ -6,4 +6,8 @@ mod fixture;
 mod gate;
 mod limits;
 mod live;
+mod node;
+mod played;
 mod schema;
+mod streams;
+mod work;

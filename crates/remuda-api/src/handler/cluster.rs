@@ -12,13 +12,15 @@ use crate::{
 
 /// The cluster, its control nodes and its health
 #[utoipa::path(get, path = "/v1/cluster", tag = "cluster", params(ReadQuery),
-    responses((status = 200, body = Cluster)))]
+    responses((status = 200, body = Cluster, headers(
+        ("X-Remuda-Index" = u64, description = "The last change that the answer knows of")))))]
 pub(crate) async fn get_cluster(
     State(api): State<Api>,
     Params(query): Params<ReadQuery>,
-) -> Answer<Json<Cluster>> {
+) -> Answer<([(&'static str, String); 1], Json<Cluster>)> {
     let view = api.control().cluster(query.consistency.into()).await?;
-    Ok(Json(Cluster {
+    let index = [("x-remuda-index", view.applied.to_string())];
+    let cluster = Cluster {
         id: view.id,
         name: view.name,
         leader: view.leader,
@@ -36,7 +38,8 @@ pub(crate) async fn get_cluster(
         nodes: view.nodes.try_into().unwrap_or(u64::MAX),
         healthy: view.healthy,
         reasons: view.reasons,
-    }))
+    };
+    Ok((index, Json(cluster)))
 }
 
 /// Removes a control node for good

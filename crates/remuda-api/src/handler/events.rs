@@ -262,7 +262,7 @@ mod tests {
     async fn a_consumer_that_does_not_keep_up_is_told_so_at_the_end() {
         let (sender, mut receiver) = mpsc::channel(MAX_WAITING + 1);
         let consumer = Consumer::new(sender, Arc::default()).expect("room");
-        let fits = (0..).take_while(|seq| consumer.offer(Queued::event(&event(*seq)))).count();
+        let fits = (0..1000).take_while(|seq| consumer.offer(Queued::event(&event(*seq)))).count();
         assert_eq!(fits, MAX_WAITING);
         consumer.end("slow_consumer", "too slow");
         let mut received = Vec::new();

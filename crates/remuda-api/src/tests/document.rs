@@ -63,6 +63,12 @@ fn operations_have_names_parameters_answers_and_failures() {
         }
         let responses = operation["responses"].as_object().expect("answers");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{what}");
+        for response in responses.values() {
+            assert!(
+                response["description"].as_str().is_some_and(|text| !text.is_empty()),
+                "{what}"
+            );
+        }
         let access = ROUTES
             .iter()
             .find(|route| route.method == *method && route.path == path)

@@ -28,8 +28,8 @@ pub(super) struct Server {
     pub(super) read: String,
     pub(super) operate: String,
     pub(super) admin: String,
-    supervisor: Supervisor,
-    _dir: TempDir,
+    pub(super) supervisor: Supervisor,
+    pub(super) dir: TempDir,
 }
 
 impl Server {
@@ -62,7 +62,7 @@ impl Server {
             }
         });
         let (read, operate, admin) = (read.await, operate.await, admin.await);
-        Self { address, control, read, operate, admin, supervisor, _dir: dir }
+        Self { address, control, read, operate, admin, supervisor, dir }
     }
 
     /// A request with a token and a body of JSON.

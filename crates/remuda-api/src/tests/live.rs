@@ -29,6 +29,8 @@ async fn the_cluster_shows_itself() {
     documented("GET", "/v1/cluster", &answer);
     assert_eq!(answer.json()["name"], "test");
     assert_eq!(answer.json()["leader"], "c1");
+    let index = format!("x-remuda-index: {}\r\n", answer.json()["applied"]);
+    assert!(answer.head.contains(&index), "{answer:?}");
     for path in ["/v1/nodes", "/v1/tasks"] {
         let answer = server.call("GET", path, &server.read, "").await;
         assert_eq!(answer.status, 200, "{answer:?}");
