@@ -16,7 +16,10 @@ pub(crate) async fn run() -> Result<()> {
         let output = command.args(["dev", "--", "date", "+%s.%N"]).output().await;
         let output = output.context("build the binary first: cargo xtask bench dev")?;
         ensure!(output.status.success(), "dev: {}", output.status);
-        println!("dev with five nodes, started, used and ended: {:.2} s", start.elapsed().as_secs_f64());
+        println!(
+            "dev with five nodes, started, used and ended: {:.2} s",
+            start.elapsed().as_secs_f64()
+        );
     }
     Ok(())
 }

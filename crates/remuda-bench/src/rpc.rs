@@ -84,7 +84,11 @@ async fn compare<C: Caller + Clone>(name: &str, server: SocketAddr, caller: &C) 
         let row = Row { name: name.to_owned(), sample: median(rows) };
         println!("{:<18} {}", limit.name, limit.sample);
         println!("{:<18} {}", row.name, row.sample);
-        println!("{:<18} {callers} callers: {:.2} of the limit", "ratio", row.sample.rate / limit.sample.rate);
+        println!(
+            "{:<18} {callers} callers: {:.2} of the limit",
+            "ratio",
+            row.sample.rate / limit.sample.rate
+        );
     }
     Ok(())
 }

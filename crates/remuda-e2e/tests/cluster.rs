@@ -11,7 +11,8 @@ async fn five_nodes_form_a_cluster_and_all_of_them_answer() {
     for at in ["c1", "c2", "c3"] {
         let client = lab.client(at);
         for node in lab.names() {
-            let info = info(&client, &node).await.unwrap_or_else(|error| panic!("{node}: {error:?}"));
+            let info =
+                info(&client, &node).await.unwrap_or_else(|error| panic!("{node}: {error:?}"));
             assert!(info.to_string().contains("cpu"), "{info}");
             let (stdout, end) = exec(&client, &node, &["echo", &node]).await.expect("runs");
             assert_eq!((stdout.trim(), end.success()), (node.as_str(), true));
@@ -42,7 +43,8 @@ async fn the_command_line_speaks_to_the_cluster() {
     let nodes: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON on stdout");
     assert_eq!(nodes.as_array().map(Vec::len), Some(2), "{nodes}");
 
-    let one = run(&["exec", "w1", "--", "sh", "-c", "echo out; echo err >&2; exit 3"], &environment);
+    let one =
+        run(&["exec", "w1", "--", "sh", "-c", "echo out; echo err >&2; exit 3"], &environment);
     assert_eq!((one.code, one.stdout.as_str()), (Some(3), "out\n"), "{one:?}");
     assert!(one.stderr.contains("err"), "{one:?}");
 
@@ -119,7 +121,7 @@ async fn every_transport_carries_a_worker() {
     let token = lab.client("c1").join_token(Role::Worker).await.expect("a token");
     let ready = std::fs::read(lab.node("c2").dir().join("ready.json")).expect("ready");
     let ready: serde_json::Value = serde_json::from_slice(&ready).expect("JSON");
-    for url in ready["links"].as_array().expect("addresses") {
+    for (n_before, url) in ready["links"].as_array().expect("addresses").iter().enumerate() {
         let url = url.as_str().expect("text");
         let transport = url.rsplit('=').next().expect("a transport");
         if matches!(transport, "tcp" | "ws") {
@@ -128,6 +130,7 @@ async fn every_transport_carries_a_worker() {
         }
         let name = format!("w-{transport}");
         lab.add(&name, &["--join", url, "--token", &token]).await;
+        lab.wait_ready(3 + n_before).await;
         let (stdout, _) = exec(&lab.client("c1"), &name, &["echo", transport]).await.expect("runs");
         assert_eq!(stdout.trim(), transport);
     }

@@ -76,10 +76,7 @@ async fn an_owner_dies_with_running_requests() {
     eventually("the request runs", busy, |seen| *seen == 1).await;
     lab.node_mut(&owner).kill9();
     let failure = pending.await.expect("no panic").expect_err("its owner died");
-    assert!(
-        matches!(failure.kind, ErrorKind::OutcomeUnknown | ErrorKind::TimedOut),
-        "{failure:?}"
-    );
+    assert!(matches!(failure.kind, ErrorKind::OutcomeUnknown | ErrorKind::TimedOut), "{failure:?}");
 
     // The worker finds another owner; its task never noticed.
     let client = lab.client(other);
@@ -177,6 +174,9 @@ async fn all_nodes_die_at_once_and_restart_from_disk() {
     }
     for node in lab.names() {
         lab.node_mut(&node).start();
+    }
+    for node in lab.names() {
+        lab.node_mut(&node).ready().await;
     }
     lab.wait_ready(5).await;
     let tokens = lab.client("c2").tokens().await.expect("read");

@@ -67,12 +67,28 @@ async fn what_a_machine_cannot_give_is_named() {
     let listen = format!("remuda://{}", taken.local_addr().expect("bound"));
     let data = folder.path().join("data");
     let data = data.to_str().expect("UTF-8");
-    let arguments =
-        ["--control", "--bootstrap", "--data-dir", data, "--listen", &listen, "--api", "127.0.0.1:0"];
+    let arguments = [
+        "--control",
+        "--bootstrap",
+        "--data-dir",
+        data,
+        "--listen",
+        &listen,
+        "--api",
+        "127.0.0.1:0",
+    ];
     says(&refused(&arguments), &["cannot listen", "hint:"]);
     let api = taken.local_addr().expect("bound").to_string();
-    let arguments =
-        ["--control", "--bootstrap", "--data-dir", data, "--listen", "remuda://127.0.0.1:0", "--api", &api];
+    let arguments = [
+        "--control",
+        "--bootstrap",
+        "--data-dir",
+        data,
+        "--listen",
+        "remuda://127.0.0.1:0",
+        "--api",
+        &api,
+    ];
     says(&refused(&arguments), &[&api]);
 }
 
@@ -80,15 +96,19 @@ async fn what_a_machine_cannot_give_is_named() {
 fn mistakes_in_the_configuration_are_all_told_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("remuda.toml");
-    std::fs::write(&file, "listen = [\"remuda://a:99999\"]\ncolour = \"blue\"\nlabels = \"a;;b\"\n")
-        .expect("written");
+    std::fs::write(
+        &file,
+        "listen = [\"remuda://a:99999\"]\ncolour = \"blue\"\nlabels = \"a;;b\"\n",
+    )
+    .expect("written");
     let file = file.to_str().expect("UTF-8");
     let ended = refused(&["--config", file]);
     says(&ended, &["remuda.toml:1", "remuda.toml:2", "colour", "remuda.toml:3"]);
     let unknown = run(&["agent", "--colour", "blue"], &[]);
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     says(&unknown, &["--colour"]);
-    let plain = refused(&["--control", "--bootstrap", "--listen", "remuda://192.0.2.1:0;transport=tcp"]);
+    let plain =
+        refused(&["--control", "--bootstrap", "--listen", "remuda://192.0.2.1:0;transport=tcp"]);
     says(&plain, &["hint:"]);
 }
 

@@ -9,7 +9,10 @@
 
 use anyhow::{Context as _, Result};
 use remuda::{
-    client::{Client, EventMessage, dto::{EventQuery, StartTask}},
+    client::{
+        Client, EventMessage,
+        dto::{EventQuery, StartTask},
+    },
     model::{EventBody, NodeStatus},
 };
 use serde_json::json;

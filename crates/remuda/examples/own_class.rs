@@ -88,8 +88,7 @@ async fn main() -> Result<()> {
 
     let mut events = control.events(Subscribe::default()).await?;
     let task = TaskId::random();
-    let start =
-        Op::Start { class, task: task.clone(), spec: b"40".to_vec(), attached: false };
+    let start = Op::Start { class, task: task.clone(), spec: b"40".to_vec(), attached: false };
     control.work(node, start, patience).await?;
     let add = Op::Command { task: task.clone(), payload: br#"{"add": 2}"#.to_vec() };
     control.work(node, add, patience).await?;

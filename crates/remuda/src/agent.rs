@@ -111,6 +111,12 @@ impl Agent {
         if let Some(control) = &self.control {
             control.leave().await;
         }
+        self.stop().await;
+    }
+
+    /// Ends without draining and without handing over, as when the whole cluster is stopped. The
+    /// next start goes on from the disk.
+    pub async fn stop(self) {
         if !self.supervisor.shutdown(STOP_LIMIT).await {
             tracing::warn!("some parts did not end in time");
         }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use remuda_api::ApiConfig;
 use remuda_control::{Control, ControlConfig};
 use remuda_driver_exec::{ExecConfig, exec_class};
-use remuda_link::{Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Link, Limits, Router, Secret};
+use remuda_link::{
+    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, Router, Secret,
+};
 use remuda_model::{Generation, LinkUrl, Transport};
 use remuda_plugin::Class;
 use remuda_runtime::Supervisor;
@@ -43,7 +45,8 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
 
     let router = router(&mut config, control.as_ref(), &worker);
     let live = LiveLinks::default();
-    let served = Served { router, control: control.clone(), worker: worker.clone(), live: live.clone() };
+    let served =
+        Served { router, control: control.clone(), worker: worker.clone(), live: live.clone() };
     serve_links(links, served, &supervisor);
     let (candidates, receiver) = watch::channel(known_controls(&config, &member));
     if let Some(control) = &control {
@@ -61,7 +64,18 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
     };
     let node = member.file.node;
     let drain_limit = config.drain_limit;
-    Ok(Agent { node, endpoint, worker, control, listening, links: live, api, drain_limit, supervisor, _data: data })
+    Ok(Agent {
+        node,
+        endpoint,
+        worker,
+        control,
+        listening,
+        links: live,
+        api,
+        drain_limit,
+        supervisor,
+        _data: data,
+    })
 }
 
 async fn classes(
@@ -238,6 +252,7 @@ fn known_controls(config: &AgentConfig, member: &Member) -> Vec<LinkUrl> {
     urls
 }
 
+/// Founds the cluster that was made here, once; otherwise finds the other control nodes.
 async fn found_or_enlist(
     control: &Control,
     member: &Member,
@@ -246,8 +261,12 @@ async fn found_or_enlist(
     if let Some(made) = &member.made {
         let tokens = vec![made.admin_record()];
         let cluster = &made.record;
-        let founded = control.bootstrap(cluster.id.clone(), &cluster.name, tokens).await;
-        return founded.map_err(AgentError::part("the cluster"));
+        match control.bootstrap(cluster.id.clone(), &cluster.name, tokens).await {
+            Ok(()) => return Ok(()),
+            // Founded at an earlier boot.
+            Err(failure) if failure.code == "initialized" => {}
+            Err(failure) => return Err(AgentError::part("the cluster")(failure)),
+        }
     }
     control.enlist(controls.clone());
     Ok(())
@@ -271,7 +290,11 @@ async fn serve_api(
     let mut last = None;
     for port in ports.candidates(&key, api.address.port()) {
         let listen = SocketAddr::new(api.address.ip(), port);
-        let config = ApiConfig { insecure: api.insecure, names: api.hosts.clone(), ..ApiConfig::new(listen) };
+        let config = ApiConfig {
+            insecure: api.insecure,
+            names: api.hosts.clone(),
+            ..ApiConfig::new(listen)
+        };
         match remuda_api::serve(config, control.clone(), supervisor.clone()).await {
             Ok(address) => {
                 ports.keep(&key, address.port())?;

@@ -71,9 +71,7 @@ fn bootstrap(
     }
     let made = match made {
         Some(made) => made,
-        None => {
-            ClusterFile::create(data.path(), &config.cluster_name, config.admin_token.clone())?
-        }
+        None => ClusterFile::create(data.path(), &config.cluster_name, config.admin_token.clone())?,
     };
     let file = NodeFile {
         node: config.node.clone().unwrap_or_else(NodeId::random),
@@ -131,8 +129,7 @@ async fn join_cluster(
 /// Whether waiting may help.
 fn is_passing(error: &JoinError) -> bool {
     use ErrorKind::{NotConnected, OutcomeUnknown, TimedOut, Unavailable};
-    let passes =
-        |kind| matches!(kind, Unavailable | NotConnected | TimedOut | OutcomeUnknown);
+    let passes = |kind| matches!(kind, Unavailable | NotConnected | TimedOut | OutcomeUnknown);
     match error {
         JoinError::NoLink(errors) => errors.iter().all(|error| passes(error.kind())),
         JoinError::NoAnswer(_) => true,
