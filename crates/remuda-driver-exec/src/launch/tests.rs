@@ -1,3 +1,5 @@
+//! Launching processes for real.
+
 use std::process::Stdio;
 
 use remuda_model::ErrorKind;

@@ -1,3 +1,5 @@
+//! Writing and reading output records, whole and torn.
+
 use std::{fs, path::Path};
 
 use proptest::prelude::*;

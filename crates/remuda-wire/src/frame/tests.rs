@@ -1,3 +1,5 @@
+//! Frames as bytes, good and bad.
+
 use super::*;
 
 #[test]

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use super::{data_dir::DataDir, member::keep_certificate};
 
 /// How often the age of the certificate is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
-const RETRY_BASE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_hours(1);
+const RETRY_BASE: Duration = Duration::from_mins(1);
 
 /// Renews at two thirds of the certificate's life, at any control node that can be reached.
 pub(super) fn start(
