@@ -48,7 +48,12 @@ pub(crate) fn apt(packages: &[&str]) -> bool {
         || (quiet(Command::new("apt-get").args(["update", "-q"])) && install(packages))
 }
 
-/// A program from PyPI in a virtual environment beside the build output.
+/// Where cargo builds, and chores keep what they make.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A program of the Python package index, in a virtual environment beside the build output.
 pub(crate) fn python_program(package: &str, program: &str) -> Option<PathBuf> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

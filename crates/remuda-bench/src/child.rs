@@ -29,7 +29,7 @@ pub(crate) async fn start(arguments: &[&str]) -> Result<Running> {
     let mut child = command.spawn().context("cannot start a child")?;
     let stdin = child.stdin.take().context("piped")?;
     let mut lines = BufReader::new(child.stdout.take().context("piped")?).lines();
-    let first = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+    let first = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await;
     let line = first.context("a child was not ready in time")??.context("a child ended")?;
     Ok(Running { line, _stdin: stdin, _child: child })
 }

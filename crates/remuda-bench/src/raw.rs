@@ -119,7 +119,8 @@ async fn read_replies(
                 order.extend(more);
             }
             let reply: Option<oneshot::Sender<()>> = order.pop_front();
-            drop(reply.context("a reply nobody waits for")?.send(()));
+            let reply = reply.context("a reply nobody waits for")?;
+            reply.send(()).ok().context("a caller is gone")?;
         }
         buffer.reserve(256 << 10);
     }

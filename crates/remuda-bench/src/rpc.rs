@@ -110,11 +110,9 @@ async fn beside_bulk(transport: &str, link: Link, caller: &OneHop) -> Result<()>
     println!("{transport}, 1 MB / 10 ms {}", closed_loop(paced.clone()).await?);
     trickle.abort();
     let flood = tokio::spawn(async move {
-        let (mut sent, mut spent) = (0, Duration::ZERO);
         for _ in 0..64 {
-            spent += bulk(&link, GIB).await?;
-            sent += GIB;
-            println!("bulk: {:.2} GB/s", sent as f64 / spent.as_secs_f64() / 1e9);
+            let spent = bulk(&link, GIB).await?;
+            println!("{:<18} {:.2} GiB/s", "bulk", 1.0 / spent.as_secs_f64());
         }
         Ok::<(), anyhow::Error>(())
     });

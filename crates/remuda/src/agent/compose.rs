@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use remuda_api::ApiConfig;
+use remuda_api::{ApiConfig, ApiTls};
 use remuda_control::{Control, ControlConfig};
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
-    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, Router, Secret,
+    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, NodeCertificate,
+    Router, Secret,
 };
 use remuda_model::{Generation, LinkUrl, Transport};
 use remuda_plugin::Class;
@@ -59,7 +60,9 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
     renew::start(&endpoint, &data, candidates.subscribe(), &supervisor);
     worker.find_owner(endpoint.clone(), receiver);
     let api = match (&control, &config.api) {
-        (Some(control), Some(api)) => Some(serve_api(control, api, &mut ports, &supervisor).await?),
+        (Some(control), Some(api)) => {
+            Some(serve_api(control, api, &member.certificate, &mut ports, &supervisor).await?)
+        }
         _ => None,
     };
     let node = member.file.node;
@@ -283,18 +286,18 @@ async fn own_control(endpoint: &Endpoint) -> Result<LinkUrl, AgentError> {
 async fn serve_api(
     control: &Control,
     api: &ApiListen,
+    certificate: &NodeCertificate,
     ports: &mut Ports,
     supervisor: &Supervisor,
 ) -> Result<SocketAddr, AgentError> {
     let key = format!("api {}", api.address);
+    let tls = api_tls(api, certificate)?;
     let mut last = None;
     for port in ports.candidates(&key, api.address.port()) {
-        let listen = SocketAddr::new(api.address.ip(), port);
-        let config = ApiConfig {
-            insecure: api.insecure,
-            names: api.hosts.clone(),
-            ..ApiConfig::new(listen)
-        };
+        let mut config = ApiConfig::new(SocketAddr::new(api.address.ip(), port));
+        config.tls.clone_from(&tls);
+        config.insecure = api.insecure;
+        config.names.clone_from(&api.hosts);
         match remuda_api::serve(config, control.clone(), supervisor.clone()).await {
             Ok(address) => {
                 ports.keep(&key, address.port())?;
@@ -303,5 +306,14 @@ async fn serve_api(
             Err(error) => last = Some(error),
         }
     }
-    Err(AgentError::part("the API")(last.expect("at least one port was tried")))
+    Err(AgentError::Api(last.expect("at least one port was tried")))
+}
+
+/// Beyond loopback the API shows the certificate of the node, whose CA clients know or pin.
+fn api_tls(api: &ApiListen, own: &NodeCertificate) -> Result<Option<ApiTls>, AgentError> {
+    if api.insecure || api.address.ip().to_canonical().is_loopback() {
+        return Ok(None);
+    }
+    let chain = vec![own.certificate.clone(), own.ca.clone()];
+    ApiTls::from_der(chain, &own.key).map(Some).map_err(AgentError::part("TLS of the API"))
 }

@@ -2,6 +2,7 @@
 
 use std::{error::Error, path::PathBuf};
 
+use remuda_api::ServeError;
 use remuda_model::{ErrorKind, Failure, LinkUrl};
 
 use super::DataDirError;
@@ -51,6 +52,9 @@ pub enum AgentError {
         #[source]
         source: Source,
     },
+    /// The API cannot be served.
+    #[error("cannot serve the API")]
+    Api(#[source] ServeError),
     /// Part of the node does not start.
     #[error("cannot start {part}")]
     Part {
@@ -80,6 +84,7 @@ impl AgentError {
             Self::ClusterExists { .. } => ErrorKind::Exists,
             Self::NoCluster | Self::Incomplete { .. } | Self::Listen { .. } => ErrorKind::Invalid,
             Self::Join(failure) => failure.kind,
+            Self::Api(error) => error.kind(),
             Self::ClusterFile { .. } | Self::Authority(_) | Self::Part { .. } => {
                 ErrorKind::Internal
             }
@@ -101,6 +106,7 @@ impl AgentError {
                 "a control node prints a token with `remuda cluster join-token worker`"
             }
             Self::Join(failure) => return failure.hint.clone(),
+            Self::Api(error) => return error.hint().map(str::to_owned),
             Self::Listen { .. } => {
                 "the port may be taken or the address foreign to this machine; port 0 takes a free one"
             }
