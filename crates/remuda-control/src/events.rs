@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use remuda_link::{Link, Priority, Stream};
+use remuda_link::{Link, Priority, Stream, StreamError};
 use remuda_model::{Event, EventBody, Failure, Generation, NodeId, Role};
 use remuda_runtime::CancellationToken;
 use remuda_wire::message::{EVENTS, control::Subscribe};
@@ -31,9 +31,11 @@ const BATCH: usize = 256;
 /// How many events wait for a subscriber; then it falls behind, and may see gaps.
 const WAITING: usize = 256;
 /// The longest event on a link.
-const MAX_EVENT: usize = 16 << 20;
+const MAX_EVENT: usize = 1 << 20;
 /// How often it is looked whether a control node's events are missing.
 const LOOK: Duration = Duration::from_secs(1);
+/// The pause before a control node is asked for its events again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// How long a new subscription waits until the other control nodes were asked.
 const ASKED: Duration = Duration::from_secs(1);
 /// How long the first message of an event stream may take.
@@ -225,7 +227,6 @@ impl Subscription {
                 Some(ended) = followers.join_next() => {
                     // It is followed again with the next look, when there is a link.
                     if let Ok(node) = ended {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
                         followed.remove(&node);
                     }
                 }
@@ -254,25 +255,34 @@ async fn follow(
     out: mpsc::Sender<Event>,
     asking: Option<mpsc::Sender<()>>,
 ) -> NodeId {
-    let Some(link) = control.shared.peers.link_to(&node) else { return node };
     // Classes and tasks are sorted out here, because a hole shows only among all events of a node.
     let subscribe = Subscribe { class: None, task: None, whole_cluster: false, ..subscribe };
-    let Ok(mut stream) = link.open(EVENTS, Priority::Events).await else { return node };
-    if stream.send(&subscribe).await.is_err() {
-        return node;
+    if let Some(link) = control.shared.peers.link_to(&node)
+        && let Err(error) = pass_on(&link, &subscribe, &out, asking).await
+    {
+        tracing::debug!(%node, %error, "the events of a control node ended");
     }
-    let mut asking = asking;
-    while let Ok(Some(event)) = stream.recv::<Event>(MAX_EVENT).await {
+    // Whoever refuses is not asked in a busy loop.
+    tokio::time::sleep(AGAIN).await;
+    node
+}
+
+async fn pass_on(
+    link: &Link,
+    subscribe: &Subscribe,
+    out: &mpsc::Sender<Event>,
+    mut asking: Option<mpsc::Sender<()>>,
+) -> Result<(), StreamError> {
+    let Ok(mut stream) = link.open(EVENTS, Priority::Events).await else { return Ok(()) };
+    stream.send(subscribe).await?;
+    while let Some(event) = stream.recv::<Event>(MAX_EVENT).await? {
         // The first word says that nothing is missed from now on.
         asking.take();
-        if is_ready(&event) {
-            continue;
-        }
-        if out.send(event).await.is_err() {
+        if !is_ready(&event) && out.send(event).await.is_err() {
             break;
         }
     }
-    node
+    Ok(())
 }
 
 /// The first event of a stream to another control node: a gap in which nothing is missing. Whoever

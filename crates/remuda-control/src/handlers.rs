@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remuda_link::{Link, MAX_REPLY, Method, Router, Stream, answer_join, code};
+use remuda_link::{Link, MAX_REPLY, Method, Peer, Router, Stream, answer_join, code};
 use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, Role};
 use remuda_state::Scope;
 use remuda_wire::message::{
@@ -59,9 +59,8 @@ impl Control {
         let reply = match remuda_wire::decode::<control::Call>(&bytes) {
             Ok(call) => {
                 drop(bytes);
-                let from = link.peer().node.clone();
                 tokio::select! {
-                    reply = self.answer_control(&from, call) => reply,
+                    reply = self.answer_control(link.peer(), call) => reply,
                     // Whoever asked has given up; dropping the work cancels it.
                     _gone = stream.stopped() => return,
                 }
@@ -71,7 +70,7 @@ impl Control {
         drop(stream.finish_with(remuda_wire::encode(&reply)).await);
     }
 
-    async fn answer_control(&self, from: &NodeId, call: control::Call) -> control::Reply {
+    async fn answer_control(&self, from: &Peer, call: control::Call) -> control::Reply {
         let replica = &self.shared.replica;
         Ok(match call {
             control::Call::Propose(bytes) => {
@@ -94,7 +93,7 @@ impl Control {
                 control::Done::Accepted
             }
             control::Call::Leave => {
-                self.ask_membership(Asked::Leave(from.clone())).await?;
+                self.ask_membership(Asked::Leave(from.node.clone())).await?;
                 control::Done::Accepted
             }
         })

@@ -12,7 +12,7 @@
 //! | `announce`, `session`, `proxies` | workers: where they belong, what they say |
 //! | `ownership` | what moves when the control nodes change |
 //! | `relay` | streams for workers and owners that cannot reach each other |
-//! | `work`, `output`, `tasks`, `nodes`, `events`, `cluster`, `tokens` | the use cases |
+//! | `work`, `output`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
 mod admission;
 mod announce;
@@ -31,6 +31,7 @@ mod proposals;
 mod proxies;
 mod raft;
 mod relay;
+mod removal;
 mod session;
 mod tasks;
 mod tokens;

@@ -4,6 +4,7 @@ mod core;
 
 use std::time::Duration;
 
+use remuda_link::Peer;
 use remuda_model::{
     Chain, ErrorKind, Failure, Generation, Labels, LinkUrl, NodeId, Revision, Roles,
 };
@@ -17,7 +18,11 @@ use tokio::{
 };
 
 use self::core::{Known, Membership, Sight, Step};
-use crate::{Control, control::seed};
+use crate::{
+    Control,
+    control::seed,
+    removal::{is_removed, removed},
+};
 
 /// How long a control node may be out of the leader's reach before it owns no workers, in longest
 /// election times: five seconds on a local network.
@@ -248,9 +253,14 @@ impl Control {
         state.node(&self.shared.me).is_some_and(|node| node.active && !hidden(&node.addresses))
     }
 
-    async fn enlist_once(&self) -> Result<(), Failure> {
+    pub(crate) async fn enlist_once(&self) -> Result<(), Failure> {
         let enlist = Enlist { node: self.shared.me.clone(), addresses: self.shared.addresses() };
         if let Ok(None) = self.leader_elsewhere() {
+            let state = self.shared.replica.state();
+            let mine = self.shared.generation();
+            if mine.is_some_and(|boot| is_removed(&state, &self.shared.me, boot)) {
+                return Err(removed(&self.shared.me));
+            }
             return self.ask_membership(Asked::Enlist(enlist)).await;
         }
         // Whoever is linked knows the leader, or is it.
@@ -269,11 +279,20 @@ impl Control {
     }
 
     /// Answers a control node that offers itself, here or by way of the leader.
-    pub(crate) async fn pass_enlist(&self, from: &NodeId, enlist: Enlist) -> Result<(), Failure> {
+    pub(crate) async fn pass_enlist(&self, from: &Peer, enlist: Enlist) -> Result<(), Failure> {
+        let itself = from.node == enlist.node;
+        if itself {
+            // This node may be behind and not know yet that the other was removed.
+            self.catch_up(CONFIRM).await?;
+            let state = self.shared.replica.state();
+            if is_removed(&state, &from.node, from.generation) {
+                return Err(removed(&from.node));
+            }
+        }
         match self.leader_elsewhere()? {
             None => self.ask_membership(Asked::Enlist(enlist)).await,
             // Passed on once only: the leader may have changed meanwhile.
-            Some(leader) if *from == enlist.node && leader != *from => {
+            Some(leader) if itself && leader != from.node => {
                 let call = control::Call::Enlist(Box::new(enlist));
                 self.call_control(&leader, &call, 2 * STEP).await.map(drop)
             }

@@ -4,23 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
 use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, NodeView, Role, Roles};
-use remuda_runtime::wall_ms;
-use remuda_state::{Change, NodeRecord};
+use remuda_state::NodeRecord;
 use remuda_wire::message::control;
 use tokio::time::Instant;
 
-use crate::{
-    Control,
-    proposals::{CHANGE, READ},
-    work::unknown_node,
-};
+use crate::{Control, proposals::READ, work::unknown_node};
 
 /// How long an owner may take to tell what it sees.
 const VIEWS: Duration = Duration::from_secs(1);
 /// How long a node that was added may take to announce itself.
 const ADDED: Duration = Duration::from_secs(10);
-/// How long a removed control node may keep its vote.
-const UNVOTED: Duration = Duration::from_secs(15);
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,53 +105,6 @@ impl Control {
                 }
             })
             .collect()
-    }
-
-    /// Forgets a node. A connected one only by force: its session ends, and the agent comes back
-    /// only when it is started again. A control node loses workers, vote and copy of the state.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound`](ErrorKind::NotFound); [`Conflict`](ErrorKind::Conflict) with the code
-    /// `node_connected`, or for the last active control node.
-    pub async fn remove_node(&self, node: &NodeId, force: bool) -> Result<(), Failure> {
-        let view = self.node(node, Consistency::Linearizable).await?;
-        if !force && view.status != NodeStatus::NotConnected {
-            let message = format!("node `{node}` is connected");
-            return Err(Failure::new(ErrorKind::Conflict, message)
-                .code("node_connected")
-                .hint("stop its agent first, or remove it by force"));
-        }
-        let is_control = view.roles.is_control();
-        if is_control && *node == self.shared.me {
-            let message = format!("control node `{node}` cannot remove itself");
-            return Err(Failure::new(ErrorKind::Conflict, message)
-                .code("removes_itself")
-                .hint("stop its agent, which leaves the cluster, or ask another control node"));
-        }
-        if is_control {
-            let change = Change::SetActive { node: node.clone(), active: false };
-            self.propose(change, CHANGE).await?;
-        }
-        let change = Change::RemoveNode { node: node.clone(), now_ms: wall_ms() };
-        self.propose(change, CHANGE).await?;
-        if is_control {
-            self.without_vote(node).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until a removed control node does not vote any more; the leader sees to it.
-    async fn without_vote(&self, node: &NodeId) -> Result<(), Failure> {
-        let mut leadership = self.shared.replica.leadership();
-        let gone = leadership.wait_for(|now| !now.voters.contains(node));
-        if let Ok(Ok(_)) = tokio::time::timeout(UNVOTED, gone).await {
-            return Ok(());
-        }
-        let message = format!("node `{node}` is forgotten but still votes");
-        Err(Failure::new(ErrorKind::Unavailable, message)
-            .code("still_votes")
-            .hint("it loses its vote once a majority of the control nodes runs"))
     }
 
     /// Dials a node that listens and waits until it has announced itself. Returns its name.

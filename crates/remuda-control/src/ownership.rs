@@ -1,12 +1,11 @@
 //! What moves when the list of active control nodes changes: only the workers that must.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
     time::Duration,
 };
 
-use remuda_model::{Epoch, Generation, NodeId};
+use remuda_model::{Epoch, NodeId};
 use remuda_state::{ClusterState, ownership};
 use tokio::time::Instant;
 
@@ -15,30 +14,20 @@ use crate::{Control, proxies::Place};
 /// How many workers are told to move at a time, and the mean pause between: 200 a second.
 const PACE: (usize, Duration) = (10, Duration::from_millis(50));
 /// State changes are looked at together for this long.
-const GATHER: Duration = Duration::from_millis(50);
+const GATHER: Duration = Duration::from_millis(100);
 /// How long after a change a worker may still be with its former owner.
 pub(crate) const MOVING: Duration = Duration::from_mins(1);
-/// How many removed nodes are remembered.
-const REMEMBERED: usize = 1024;
 
 /// What this node remembers about ownership before the present.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     former: RwLock<Option<Former>>,
-    removed: Mutex<Removed>,
 }
 
 #[derive(Debug)]
 struct Former {
     controls: Vec<NodeId>,
     until: Instant,
-}
-
-/// Nodes that were removed while they were connected here, with the boot that was.
-#[derive(Debug, Default)]
-struct Removed {
-    boots: HashMap<NodeId, Generation>,
-    order: VecDeque<NodeId>,
 }
 
 impl History {
@@ -53,24 +42,6 @@ impl History {
         let until = Instant::now() + MOVING;
         *self.former.write().unwrap_or_else(PoisonError::into_inner) =
             Some(Former { controls, until });
-    }
-
-    /// Whether this boot of the node was removed: it comes back with its next start only.
-    pub(crate) fn was_removed(&self, node: &NodeId, generation: Generation) -> bool {
-        let removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        removed.boots.get(node) == Some(&generation)
-    }
-
-    fn remove(&self, node: &NodeId, generation: Generation) {
-        let mut removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner);
-        if removed.boots.insert(node.clone(), generation).is_none() {
-            removed.order.push_back(node.clone());
-        }
-        if removed.order.len() > REMEMBERED
-            && let Some(oldest) = removed.order.pop_front()
-        {
-            removed.boots.remove(&oldest);
-        }
     }
 }
 
@@ -94,15 +65,15 @@ impl Control {
         loop {
             let state = states.borrow_and_update().clone();
             self.let_go_of_removed(&state);
+            let mut moving = Vec::new();
             if state.epoch() != epoch {
                 if !controls.is_empty() {
                     self.shared.history.changed(controls);
                 }
                 (epoch, controls) = (state.epoch(), state.controls());
                 tracing::info!(%epoch, ?controls, "the active control nodes have changed");
+                moving = self.keep_what_stays(&state);
             }
-            // Again after each state, because a proxy may have been made by the one before.
-            let moving = self.keep_what_stays(&state);
             for batch in moving.chunks(PACE.0) {
                 for node in batch {
                     if let Some(proxy) = self.shared.proxies.get(node)
@@ -117,8 +88,8 @@ impl Control {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => (),
                 }
-                let overtaken = states.borrow().epoch() != state.epoch();
-                if overtaken {
+                // A newer list decides anew about those that have not moved yet.
+                if states.borrow().epoch() != state.epoch() {
                     break;
                 }
             }
@@ -137,12 +108,7 @@ impl Control {
     fn keep_what_stays(&self, state: &ClusterState) -> Vec<NodeId> {
         let mut moving = Vec::new();
         for (node, proxy) in self.shared.proxies.all() {
-            let present = proxy.place();
-            let epoch = match &present {
-                Place::Mine(epoch) | Place::Elsewhere { epoch, .. } => *epoch,
-                Place::Removed => continue,
-            };
-            if epoch >= state.epoch() {
+            if proxy.place().epoch().is_none_or(|epoch| epoch >= state.epoch()) {
                 continue;
             }
             match place(state, &self.shared.me, &node) {
@@ -157,26 +123,8 @@ impl Control {
     fn let_go_of_removed(&self, state: &ClusterState) {
         for (node, proxy) in self.shared.proxies.all() {
             if proxy.was_recorded() && state.node(&node).is_none() {
-                if let Some(generation) = proxy.live() {
-                    self.shared.history.remove(&node, generation);
-                }
                 proxy.placed(Place::Removed);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn removed_boots_are_remembered_and_bounded() {
-        let history = History::default();
-        let id = |number: usize| format!("w{number}").parse::<NodeId>().unwrap();
-        (0..=REMEMBERED).for_each(|number| history.remove(&id(number), Generation(4)));
-        assert!(history.was_removed(&id(REMEMBERED), Generation(4)));
-        assert!(!history.was_removed(&id(REMEMBERED), Generation(5)));
-        assert!(!history.was_removed(&id(0), Generation(4)));
     }
 }

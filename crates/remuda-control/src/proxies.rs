@@ -23,7 +23,7 @@ pub(crate) use self::{
     core::{Facts, Hello, Place},
     route::{NOT_HERE, Path, Route, not_connected},
 };
-use crate::Control;
+use crate::{Control, ownership};
 
 /// How many sessions may wait for a proxy. They come one by one; more means a broken worker.
 const WAITING_SESSIONS: usize = 8;
@@ -66,6 +66,13 @@ impl Proxy {
             *present = place;
             differs
         });
+    }
+
+    /// Says where the worker belongs unless a newer ownership was said.
+    fn placed_by(&self, place: Place) {
+        if self.place().epoch().is_some_and(|epoch| Some(epoch) < place.epoch()) {
+            self.placed(place);
+        }
     }
 
     /// Where the worker belongs, as said last.
@@ -115,6 +122,11 @@ impl Control {
     /// A session that cannot be given away is dropped, and so reset.
     pub(crate) async fn attach(&self, node: &NodeId, session: Session, place: Place) {
         let proxy = self.proxy_of(node, place);
+        // A change of the owners between the look at the state and the making of the proxy.
+        let state = self.shared.replica.state();
+        if let Some(now) = ownership::place(&state, &self.shared.me, node) {
+            proxy.placed_by(now);
+        }
         // A proxy that ends at this moment drops the session; the worker tries again.
         drop(proxy.sessions.send(session).await);
     }

@@ -15,6 +15,7 @@ use crate::{
     announce::{Situation, place},
     ownership,
     proxies::{Facts, Hello, Path, Place, Session},
+    removal::{is_removed, removed},
 };
 
 /// How long the first message of a worker may take.
@@ -62,13 +63,10 @@ impl Control {
     /// Refuses boots that the cluster knows to be over.
     fn check_boot(&self, announce: &Announce) -> Result<(), Failure> {
         let (node, offered) = (&announce.node, announce.generation);
-        if self.shared.history.was_removed(node, offered) {
-            let message = format!("node `{node}` was removed from the cluster");
-            return Err(Failure::new(remuda_model::ErrorKind::Forbidden, message)
-                .code("node_removed")
-                .hint("start its agent again to bring it back"));
-        }
         let state = self.shared.replica.state();
+        if is_removed(&state, node, offered) {
+            return Err(removed(node));
+        }
         match state.node(node) {
             Some(record) if record.generation > offered => {
                 let (node, known) = (node.clone(), record.generation);

@@ -107,6 +107,7 @@ pub(crate) fn said_by_owner(
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
     use remuda_model::{ClassName, Generation};
 
     use super::*;
@@ -189,5 +190,25 @@ mod tests {
         let lost = said_by_owner(&node, 4, Generation(1), 50, NodeStatus::NotConnected);
         let events = [event("w1", 4, "a"), lost, event("w1", 5, "a")];
         assert_eq!(shown(&mut sequence, &events), [(4, 4), (4, 4), (5, 5)]);
+    }
+
+    proptest! {
+        /// Whatever comes twice, late or not at all: each number is shown once, as an event or
+        /// within a gap, in order and without holes.
+        #[test]
+        fn numbers_are_shown_without_holes_and_once(seqs in vec(1_u64..40, 1..80)) {
+            let mut sequence = Sequence::new(Subscribe::default());
+            let events: Vec<_> = seqs
+                .iter()
+                // Later times never belong to a smaller number: no node starts afresh.
+                .map(|seq| Event { time_ms: 7, ..event("w1", *seq, "a") })
+                .collect();
+            let shown = shown(&mut sequence, &events);
+            prop_assert_eq!(shown[0].0, seqs[0]);
+            for pair in shown.windows(2) {
+                prop_assert_eq!(pair[0].1 + 1, pair[1].0);
+            }
+            prop_assert_eq!(shown.last().map(|last| last.1), seqs.iter().max().copied());
+        }
     }
 }

@@ -142,6 +142,8 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{prelude::*, sample::subsequence};
+
     use super::*;
 
     fn ids(text: &str) -> BTreeSet<NodeId> {
@@ -253,5 +255,51 @@ mod tests {
         sight.voters = ids("a");
         sight.learners = ids("b c");
         assert_eq!(core.look(secs(1), &sight), [Step::Remove(id("c"))]);
+    }
+
+    fn some_of() -> impl Strategy<Value = BTreeSet<NodeId>> {
+        subsequence(vec!["a", "b", "c", "d", "e"], 0..=5)
+            .prop_map(|names| names.into_iter().map(id).collect())
+    }
+
+    proptest! {
+        /// Whatever a leader sees, for however long.
+        #[test]
+        fn the_vote_is_never_lost_and_a_cut_off_leader_deactivates_nobody(
+            active in some_of(),
+            linked in some_of(),
+            voters in some_of(),
+            learners in some_of(),
+            leaving in some_of(),
+        ) {
+            prop_assume!(!voters.is_empty());
+            let names = |nodes: &BTreeSet<NodeId>| {
+                nodes.iter().map(NodeId::as_str).collect::<Vec<_>>().join(" ")
+            };
+            let learners: BTreeSet<_> = learners.difference(&voters).cloned().collect();
+            let sight =
+                sight(&names(&active), &names(&linked), &names(&voters), &names(&learners));
+            let mut core = core();
+            leaving.iter().for_each(|node| core.left(node));
+            let reached = 2 * voters.intersection(&linked).count() > voters.len();
+            for now in [0, 3, 6, 60] {
+                for step in core.look(secs(now), &sight) {
+                    match step {
+                        Step::Deactivate(node) => {
+                            prop_assert!(reached);
+                            prop_assert!(leaving.contains(&node) || !linked.contains(&node));
+                        }
+                        Step::SetVoters(wanted) => {
+                            prop_assert!(!wanted.is_empty());
+                            for node in wanted.difference(&voters) {
+                                prop_assert!(learners.contains(node) && linked.contains(node));
+                            }
+                        }
+                        Step::AddLearner(node, _) => prop_assert!(linked.contains(&node)),
+                        Step::Remove(node) => prop_assert!(learners.contains(&node)),
+                    }
+                }
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{Control, events::said_by_owner};
 
 /// The longest message of a worker in its session.
-pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+const MAX_MESSAGE: usize = 2 << 20;
 /// How long a message to the worker may wait for credit before the session counts as lost.
 const SEND: Duration = Duration::from_secs(10);
 /// How long a moved worker may take to leave.
@@ -175,8 +175,7 @@ impl Actor {
     }
 
     async fn lose(&mut self) {
-        self.session = None;
-        self.leaves_by = None;
+        self.end_session();
         self.step(Input::Lost).await;
     }
 
@@ -230,9 +229,19 @@ impl Actor {
                     true
                 }
             };
-            if !sent && self.session.take().is_some() {
+            if !sent && self.session.is_some() {
+                self.end_session();
                 effects.extend(self.core.handle(Input::Lost));
             }
+        }
+    }
+
+    /// Ends this side of the session in good order; the worker may be waiting for that.
+    fn end_session(&mut self) {
+        self.leaves_by = None;
+        if let Some(mut open) = self.session.take() {
+            // A link that is lost ends the session too.
+            drop(open.send.finish());
         }
     }
 
@@ -282,7 +291,7 @@ impl Actor {
                 proposed = control.propose(Change::PutNode(record.clone()), PROPOSAL) => proposed,
             };
             if let Err(failure) = &proposed {
-                tracing::warn!(node = %record.id, %failure, "the record of a node was not committed");
+                tracing::info!(node = %record.id, %failure, "the record of a node was not committed");
             }
             let _ = done.send(proposed.is_ok());
         });

@@ -87,6 +87,16 @@ pub(crate) enum Place {
     Removed,
 }
 
+impl Place {
+    /// Under which ownership; `None` when no ownership counts any more.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Mine(epoch) | Self::Elsewhere { epoch, .. } => Some(*epoch),
+            Self::Removed => None,
+        }
+    }
+}
+
 /// What happens to a proxy.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Input {

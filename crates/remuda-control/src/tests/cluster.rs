@@ -133,3 +133,21 @@ async fn a_connected_worker_is_removed_by_force_only_and_comes_back_with_its_nex
     again.stop().await;
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_control_node_is_removed_by_force_and_stays_away_until_it_starts_again() {
+    let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
+    let control = &cluster.nodes[0].control;
+    control.remove_node(&id("c3"), true).await.expect("removed");
+    cluster.settled(&["c1", "c2"], 1).await;
+    let removed = &cluster.nodes[2].control;
+    let refused = until("told so", async || match removed.enlist_once().await {
+        Err(failure) if failure.code == "node_removed" => Ok(failure),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    assert!(refused.hint.is_some());
+    let controls = control.shared.replica.state().controls();
+    assert_eq!(controls, [id("c1"), id("c2")]);
+    cluster.stop().await;
+}

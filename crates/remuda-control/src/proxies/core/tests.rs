@@ -1,5 +1,6 @@
 //! The proxy's core: sessions, ownership, events, proposals.
 
+use proptest::{collection::vec, prelude::*};
 use remuda_model::EventBody;
 
 use super::*;
@@ -191,4 +192,40 @@ fn a_removed_node_is_let_go() {
     assert_eq!(core.handle(Input::Placed(Place::Removed)), [Effect::End]);
     let idle = &mut Core::new(id("w1"), Place::Mine(Epoch(5)));
     assert_eq!(idle.handle(Input::Placed(Place::Removed)), [Effect::Finish]);
+}
+
+proptest! {
+    /// Sessions come and go, batches repeat, job classes are slow.
+    #[test]
+    fn events_are_reported_in_order_and_acknowledged_only_when_seen(
+        steps in vec((0_u8..4, 1_u64..30), 1..60),
+    ) {
+        let mut core = core();
+        let (mut reported, mut seen) = (0, 0);
+        for (kind, number) in steps {
+            let input = match kind {
+                0 => attach(1, 1),
+                1 => Input::Lost,
+                2 => said(FromWorker::Events((number..number + 5).map(event).collect())),
+                _ => {
+                    seen = seen.max(number.min(reported));
+                    Input::Seen(number.min(reported))
+                }
+            };
+            for effect in core.handle(input) {
+                match effect {
+                    Effect::Report(events) => {
+                        for event in events {
+                            prop_assert!(event.seq > reported);
+                            reported = event.seq;
+                        }
+                    }
+                    Effect::Acknowledge(number) | Effect::Welcome(number) => {
+                        prop_assert!(number <= seen);
+                    }
+                    _ => (),
+                }
+            }
+        }
+    }
 }
