@@ -280,7 +280,9 @@ mod tests {
             let sight =
                 sight(&names(&active), &names(&linked), &names(&voters), &names(&learners));
             let mut core = core();
-            leaving.iter().for_each(|node| core.left(node));
+            for node in &leaving {
+                core.left(node);
+            }
             let reached = 2 * voters.intersection(&linked).count() > voters.len();
             for now in [0, 3, 6, 60] {
                 for step in core.look(secs(now), &sight) {
