@@ -1,10 +1,12 @@
-//! The binary under test, and short runs of it.
+//! The programs under test, and short runs of them.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
 };
+
+use crate::{Place, wait::within};
 
 /// The binary `remuda`, built from this tree, in the profile of the tests.
 ///
@@ -13,24 +15,38 @@ use std::{
 /// When it cannot be built.
 pub fn remuda() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let test = std::env::current_exe().expect("a test has a path");
-        // target/debug/deps/test → target/debug/remuda
-        let profile = test.parent().and_then(Path::parent).expect("tests lie in deps");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "-p", "remuda-cli"]);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
-        assert!(built.success(), "cannot build the binary");
-        profile.join("remuda")
-    })
+    PATH.get_or_init(|| build(&["-p", "remuda-cli"]).join("remuda"))
+}
+
+/// An example of the library, built from this tree.
+///
+/// # Panics
+///
+/// When it cannot be built.
+pub fn example(name: &str) -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    let dir = DIR.get_or_init(|| build(&["-p", "remuda", "--examples"]).join("examples"));
+    dir.join(name)
+}
+
+/// Builds, and returns where programs are put.
+fn build(what: &[&str]) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    // target/debug/deps/test → target/debug
+    let profile = test.parent().and_then(Path::parent).expect("tests lie in deps");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet"]).args(what);
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+    assert!(built.success(), "cannot build {what:?}");
+    profile.to_owned()
 }
 
 /// What a run left.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The exit code, when it was not killed by a signal.
     pub code: Option<i32>,
@@ -46,13 +62,31 @@ pub struct Finished {
 ///
 /// When it cannot be started.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let mut command = Command::new(remuda());
-    command.args(arguments).stdin(Stdio::null()).env_clear().env("PATH", "/usr/bin:/bin");
-    command.envs(environment.iter().copied());
-    let output = command.output().expect("the binary runs");
-    Finished {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let mut command = Place::default().command(remuda());
+    command.args(arguments).envs(environment.iter().copied());
+    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    Finished::from(output)
+}
+
+/// Runs a command to its end, which comes soon.
+///
+/// # Panics
+///
+/// When it cannot be started, or takes too long.
+pub async fn finish(command: Command) -> Finished {
+    let what = format!("{command:?}");
+    let mut command = tokio::process::Command::from(command);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = within(&what, command.output()).await;
+    Finished::from(output.unwrap_or_else(|error| panic!("{what}: {error}")))
+}
+
+impl From<std::process::Output> for Finished {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }

@@ -6,7 +6,11 @@ use remuda::client::Client;
 use remuda_model::{NodeStatus, NodeView};
 use tempfile::TempDir;
 
-use crate::{Node, wait::eventually};
+use crate::{
+    Finished, Node, Place,
+    binary::{finish, remuda},
+    wait::eventually,
+};
 
 /// A cluster: nodes `c1`, `c2`, … (control and worker) and `w1`, `w2`, … (worker).
 #[derive(Debug)]
@@ -24,10 +28,7 @@ impl Lab {
 
     /// Starts a cluster whose agents get further arguments.
     pub async fn start_with(controls: usize, workers: usize, extra: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut lab = Self { nodes: BTreeMap::new(), admin: String::new(), dir };
-        lab.add("c1", &[&["--control", "--bootstrap"], extra].concat()).await;
-        lab.admin = lab.read("c1", "admin-token");
+        let mut lab = Self::found(&Place::default(), extra).await;
         for number in 2..=controls {
             lab.join(&format!("c{number}"), &[&["--control"], extra].concat()).await;
         }
@@ -38,8 +39,49 @@ impl Lab {
         lab
     }
 
+    /// Starts a cluster of one node, `c1`.
+    pub async fn found(place: &Place, extra: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut lab = Self { nodes: BTreeMap::new(), admin: String::new(), dir };
+        lab.add_at(place, "c1", &[&["--control", "--bootstrap"], extra].concat()).await;
+        lab.admin = lab.read("c1", "admin-token");
+        lab
+    }
+
     /// Starts a node without telling it of the cluster.
     pub async fn add(&mut self, name: &str, extra: &[&str]) {
+        self.add_at(&Place::default(), name, extra).await;
+    }
+
+    /// The same at some place.
+    pub async fn add_at(&mut self, place: &Place, name: &str, extra: &[&str]) {
+        let node = self.prepare(place, name, extra);
+        node.start();
+        node.ready().await;
+    }
+
+    /// Starts a node that joins at `c1`.
+    pub async fn join(&mut self, name: &str, extra: &[&str]) {
+        self.join_at(&Place::default(), name, extra).await;
+    }
+
+    /// The same at some place.
+    pub async fn join_at(&mut self, place: &Place, name: &str, extra: &[&str]) {
+        let node = self.prepare_join(place, name, extra);
+        node.start();
+        node.ready().await;
+    }
+
+    /// A node that would join at `c1`, and is not started yet.
+    pub fn prepare_join(&mut self, place: &Place, name: &str, extra: &[&str]) -> &mut Node {
+        let role = if extra.contains(&"--control") { "control" } else { "worker" };
+        let token = self.read("c1", &format!("join-token-{role}"));
+        let url = self.url("c1");
+        let extra = [&["--join", url.as_str(), "--token", token.as_str()], extra].concat();
+        self.prepare(place, name, &extra)
+    }
+
+    fn prepare(&mut self, place: &Place, name: &str, extra: &[&str]) -> &mut Node {
         let dir = self.dir.path().join(name);
         let mut arguments = vec!["agent", "--name", name, "--exit-with-parent"];
         arguments.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
@@ -50,20 +92,8 @@ impl Lab {
             arguments.extend(["--api", "127.0.0.1:0"]);
         }
         arguments.extend(extra);
-        let arguments = arguments.into_iter().map(str::to_owned).collect();
-        let mut node = Node::new(name, dir, arguments);
-        node.start();
-        node.ready().await;
-        self.nodes.insert(name.to_owned(), node);
-    }
-
-    /// Starts a node that joins at `c1`.
-    pub async fn join(&mut self, name: &str, extra: &[&str]) {
-        let role = if extra.contains(&"--control") { "control" } else { "worker" };
-        let token = self.read("c1", &format!("join-token-{role}"));
-        let url = self.url("c1");
-        let extra = [&["--join", url.as_str(), "--token", token.as_str()], extra].concat();
-        self.add(name, &extra).await;
+        let node = Node::new(name, &dir, place.clone(), &arguments);
+        self.nodes.entry(name.to_owned()).insert_entry(node).into_mut()
     }
 
     /// The first link address of a node.
@@ -79,7 +109,8 @@ impl Lab {
 
     fn read(&self, name: &str, file: &str) -> String {
         let path = self.dir.path().join(name).join(file);
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let text = fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         text.trim().to_owned()
     }
 
@@ -119,6 +150,15 @@ impl Lab {
     /// A client of the API of one control node, with the rights of an administrator.
     pub fn client(&self, name: &str) -> Client {
         self.node(name).client(&self.admin)
+    }
+
+    /// Runs the binary where a control node runs, connected to the API of that node.
+    pub async fn cli(&self, at: &str, arguments: &[&str]) -> Finished {
+        let node = self.node(at);
+        let mut command = node.place().command(remuda());
+        command.args(arguments);
+        command.env("REMUDA_ADDR", node.api()).env("REMUDA_TOKEN", &self.admin);
+        finish(command).await
     }
 
     /// Waits until `c1` sees this many ready nodes.

@@ -1,16 +1,22 @@
-//! A laboratory for tests: nodes as real processes of the real binary, on loopback, each with a
-//! directory of its own, killed for real.
+//! A laboratory for tests: nodes as real processes of the real binary, each with a directory of its
+//! own, on loopback or in network namespaces, killed for real.
 
 mod binary;
 mod lab;
+mod mount;
+mod network;
 mod node;
+mod place;
 mod processes;
 mod wait;
 mod work;
 
-pub use binary::{Finished, remuda, run};
+pub use binary::{Finished, example, finish, remuda, run};
 pub use lab::Lab;
+pub use mount::SmallDisk;
+pub use network::{Namespace, pair};
 pub use node::Node;
-pub use processes::processes;
+pub use place::Place;
+pub use processes::{count_files, mentioning, processes};
 pub use wait::{PATIENCE, eventually, within};
 pub use work::{command, detach, exec, id, info, whole_output};

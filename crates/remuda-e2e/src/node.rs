@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use nix::{
@@ -13,20 +13,23 @@ use nix::{
 use remuda::client::{Client, ClientConfig};
 use serde_json::Value;
 
-use crate::{binary::remuda, wait::eventually};
+use crate::{Place, binary::remuda, wait::eventually};
 
 /// One node: its directory, how it is started, and its process while it runs.
 #[derive(Debug)]
 pub struct Node {
     name: String,
     dir: PathBuf,
+    place: Place,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl Node {
-    pub(crate) fn new(name: &str, dir: PathBuf, arguments: Vec<String>) -> Self {
-        Self { name: name.to_owned(), dir, arguments, child: None }
+    /// A node that is not started yet. The arguments name its data directory.
+    pub fn new(name: &str, dir: &Path, place: Place, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Self { name: name.to_owned(), dir: dir.to_owned(), place, arguments, child: None }
     }
 
     /// Its name.
@@ -37,6 +40,16 @@ impl Node {
     /// Its data directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where it runs.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Runs it somewhere else from its next start on.
+    pub fn set_place(&mut self, place: Place) {
+        self.place = place;
     }
 
     /// Starts its process.
@@ -50,8 +63,8 @@ impl Node {
         drop(fs::remove_file(self.dir.join("ready.json")));
         let log = File::options().create(true).append(true).open(self.dir.join("agent.log"));
         let log = log.expect("a log file");
-        let mut command = Command::new(remuda());
-        command.args(&self.arguments).env_clear().env("PATH", "/usr/bin:/bin");
+        let mut command = self.place.command(remuda());
+        command.args(&self.arguments);
         command.env("REMUDA_LOG", "info,remuda=debug");
         // The agent ends when this end of its standard input is closed, even by our own death.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
@@ -90,12 +103,8 @@ impl Node {
     ///
     /// When it does not run, or does not end.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
-        self.signal_pid(child.id(), Signal::SIGTERM);
-        let what = format!("{} ends", self.name);
-        let probe = async || child.try_wait().expect("a process of ours");
-        let ended = eventually(&what, probe, Option::is_some).await;
-        ended.and_then(|status| status.code())
+        self.signal(Signal::SIGTERM);
+        self.ended().await
     }
 
     /// Sends it a signal.
@@ -104,10 +113,7 @@ impl Node {
     ///
     /// When it does not run.
     pub fn signal(&self, signal: Signal) {
-        self.signal_pid(self.child.as_ref().expect("it runs").id(), signal);
-    }
-
-    fn signal_pid(&self, pid: u32, signal: Signal) {
+        let pid = self.child.as_ref().expect("it runs").id();
         let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
         kill(pid, signal).unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
@@ -130,22 +136,59 @@ impl Node {
         })
     }
 
-    pub(crate) fn client(&self, token: &str) -> Client {
+    /// What it said when it was ready.
+    ///
+    /// # Panics
+    ///
+    /// When it never was.
+    pub fn said(&self) -> Value {
         let ready = fs::read(self.dir.join("ready.json")).expect("the node was ready");
-        let ready: Value = serde_json::from_slice(&ready).expect("JSON");
-        let api = ready["api"].as_str().expect("a control node has an API");
-        Client::new(ClientConfig::new(format!("http://{api}"), token)).expect("a good address")
+        serde_json::from_slice(&ready).expect("JSON")
+    }
+
+    /// The address of its API.
+    ///
+    /// # Panics
+    ///
+    /// When it is no control node, or was never ready.
+    pub fn api(&self) -> String {
+        let said = self.said();
+        format!("http://{}", said["api"].as_str().expect("a control node has an API"))
+    }
+
+    /// Waits until it ends by itself; returns its exit code.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run, or does not end.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let what = format!("{} ends", self.name);
+        let probe = async || child.try_wait().expect("a process of ours");
+        let ended = eventually(&what, probe, Option::is_some).await;
+        ended.and_then(|status| status.code())
+    }
+
+    /// A client of its API.
+    ///
+    /// # Panics
+    ///
+    /// When it is no control node, or was never ready.
+    pub fn client(&self, token: &str) -> Client {
+        Client::new(ClientConfig::new(self.api(), token)).expect("a good address")
     }
 }
 
 impl Drop for Node {
+    #[expect(clippy::print_stderr, reason = "the log of a node tells why its test failed")]
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
         }
         if let Some(holder) = self.holder() {
-            drop(kill(Pid::from_raw(holder), Signal::SIGKILL));
+            // It may have ended meanwhile.
+            let _ended = kill(Pid::from_raw(holder), Signal::SIGKILL).is_err();
         }
         if std::thread::panicking() {
             let log = self.log();

@@ -5,7 +5,7 @@ use std::{fmt::Debug, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a test waits for anything that should come within seconds on an idle machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);

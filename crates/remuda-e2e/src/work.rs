@@ -45,7 +45,7 @@ pub async fn exec(
     argv: &[&str],
 ) -> Result<(String, TaskEnd), Failure> {
     let mut stream = client.exec(&id(node), &command(argv)).await?;
-    within("a command", async {
+    let running = async {
         let mut stdout = Vec::new();
         while let Some(line) = stream.next().await? {
             match line {
@@ -57,8 +57,8 @@ pub async fn exec(
             }
         }
         Err(Failure::failed("the stream ended without an end"))
-    })
-    .await
+    };
+    within("a command", Box::pin(running)).await
 }
 
 /// Starts a command as a task.
@@ -77,7 +77,7 @@ pub async fn detach(client: &Client, node: &str, argv: &[&str]) -> TaskRecord {
 ///
 /// When it takes too long or cannot be had.
 pub async fn whole_output(client: &Client, node: &str, task: &TaskId) -> (String, TaskEnd) {
-    within("the output of a task", async {
+    let reading = async {
         let mut stream = client.output(task, Some(&id(node)), 0, true).await.expect("output");
         let mut stdout = Vec::new();
         while let Some(line) = stream.next().await.expect("output") {
@@ -90,8 +90,9 @@ pub async fn whole_output(client: &Client, node: &str, task: &TaskId) -> (String
             }
         }
         panic!("the output of {task} ended without an end");
-    })
-    .await
+    };
+    // On the heap, for it is large.
+    within("the output of a task", Box::pin(reading)).await
 }
 
 /// Asks the class `node` of a node.

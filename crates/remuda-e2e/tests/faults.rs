@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 use remuda_api::dto::Scope;
-use remuda_e2e::{Lab, detach, eventually, exec, id, info, processes, whole_output};
+use remuda_e2e::{Lab, count_files, detach, eventually, exec, id, info, processes, whole_output};
 use remuda_model::{ErrorKind, ExitStatus, NodeStatus, TaskEnd, TaskState};
 use serde_json::json;
 
@@ -123,7 +123,7 @@ async fn tasks_survive_their_agent() {
     lab.wait_ready(2).await;
 
     let (stdout, end) = whole_output(&client, "w1", &running.id).await;
-    let expected: String = (0..60).map(|number| format!("{number}\n")).collect();
+    let expected = (0..60).map(|number: u32| number.to_string() + "\n").collect::<String>();
     assert_eq!(stdout, expected, "complete output");
     assert!(matches!(end, TaskEnd::Exited { status: ExitStatus::Code(7), .. }), "{end:?}");
     let (stdout, end) = whole_output(&client, "w1", &meanwhile.id).await;
@@ -134,18 +134,6 @@ async fn tasks_survive_their_agent() {
     client.stop_task(&long.id, Some(&id("w1")), None).await.expect("stopped");
     let (_, end) = whole_output(&client, "w1", &long.id).await;
     assert!(matches!(end, TaskEnd::Exited { stopped: true, .. }), "{end:?}");
-}
-
-fn count_files(dir: &std::path::Path, name: &str) -> usize {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    entries
-        .flatten()
-        .map(|entry| {
-            let path = entry.path();
-            usize::from(path.file_name().is_some_and(|file| file == name))
-                + if path.is_dir() { count_files(&path, name) } else { 0 }
-        })
-        .sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,203 @@
+//! Networks that are not one: relays, firewalls, and cables that are cut.
+
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
+
+use remuda_e2e::{Lab, Namespace, count_files, eventually, pair, remuda};
+use serde_json::Value;
+
+const ALL: [&str; 3] = ["c1", "c2", "c3"];
+const WORKERS: [&str; 4] = ["w1", "w2", "w3", "w4"];
+
+/// A command line of one control node must succeed; returns its standard output.
+async fn cli(lab: &Lab, at: &str, arguments: &[&str]) -> String {
+    let ended = lab.cli(at, arguments).await;
+    assert_eq!(ended.code, Some(0), "{arguments:?} at {at}: {ended:#?}");
+    ended.stdout
+}
+
+async fn json(lab: &Lab, at: &str, arguments: &[&str]) -> Value {
+    let text = cli(lab, at, &[arguments, &["--json"]].concat()).await;
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
+}
+
+/// Waits until exactly these nodes are ready, as one control node sees it.
+async fn wait_ready(lab: &Lab, at: &str, names: &[&str]) {
+    let wanted: BTreeSet<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let probe = async || {
+        let listed = lab.cli(at, &["node", "list", "--on", "status==ready", "--json"]).await;
+        let nodes: Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
+        let ids = nodes.as_array().into_iter().flatten().filter_map(|node| node["id"].as_str());
+        ids.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    eventually(&format!("ready nodes at {at}"), probe, |seen| *seen == wanted).await;
+}
+
+fn listen(namespace: &Namespace) -> String {
+    format!("remuda://{}:0", namespace.address())
+}
+
+/// `c1` in the first namespace, reachable from the second one.
+async fn found(namespace: &Namespace) -> Lab {
+    Lab::found(&namespace.place(), &["--listen", &listen(namespace)]).await
+}
+
+/// Everything that one does with a worker, through the API of one control node.
+async fn use_worker(lab: &Lab, at: &str, worker: &str) {
+    let script = "echo out of $REMUDA_NODE; echo err >&2; exit 3";
+    let ended = lab.cli(at, &["exec", worker, "--", "sh", "-c", script]).await;
+    assert_eq!(ended.code, Some(3), "{worker} by way of {at}: {ended:#?}");
+    assert_eq!(ended.stdout, format!("out of {worker}\n"));
+    assert!(ended.stderr.contains("err"), "{ended:#?}");
+
+    let info = json(lab, at, &["request", worker, "node", "\"info\""]).await;
+    assert!(info.to_string().contains("cpu"), "{info}");
+
+    let label = format!("by={at}");
+    cli(lab, at, &["node", "label", worker, &label]).await;
+    let labels = json(lab, at, &["node", "label", worker]).await;
+    assert!(labels["labels"].to_string().contains(at), "{labels}");
+
+    // More than a window of a stream holds.
+    let script = "head -c 400000 /dev/zero | tr '\\0' x";
+    let task = cli(lab, at, &["exec", worker, "--detach", "--", "sh", "-c", script]).await;
+    let task = task.trim();
+    let output = cli(lab, at, &["task", "logs", task, "--node", worker, "--follow"]).await;
+    assert_eq!((output.len(), output.trim_matches('x')), (400_000, ""));
+    let events = async || {
+        let ended = lab.cli(at, &["event", "--node", worker, "--task", task, "--json"]).await;
+        ended.stdout
+    };
+    let complete = |seen: &String| seen.contains("task_started") && seen.contains("task_ended");
+    eventually(&format!("the events of {task}"), events, complete).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_reach_one_control_node_belong_to_all_of_them() {
+    let (near, far) = pair();
+    let mut lab = found(&near).await;
+    for control in ["c2", "c3"] {
+        // Nobody beyond the first namespace can dial these, whatever they advertise.
+        lab.join_at(&near.place(), control, &["--control"]).await;
+    }
+    for worker in WORKERS {
+        lab.join_at(&far.place(), worker, &["--listen", ""]).await;
+    }
+    wait_ready(&lab, "c3", &[ALL.as_slice(), &WORKERS].concat()).await;
+    let mut relayed = 0;
+    for worker in WORKERS {
+        let node = json(&lab, "c2", &["node", "show", worker]).await;
+        let owner = node["owner"].as_str().expect("owned");
+        match node["via"].as_str() {
+            Some(via) => {
+                assert_eq!(via, "c1", "only it can be reached: {node}");
+                assert_ne!(owner, "c1", "{node}");
+                relayed += 1;
+            }
+            None => assert_eq!(owner, "c1", "{node}"),
+        }
+        for at in ALL {
+            use_worker(&lab, at, worker).await;
+        }
+    }
+    assert!(relayed > 0, "another control node than c1 owns one of four workers");
+
+    lab.node_mut("c2").kill9();
+    wait_ready(&lab, "c3", &["c1", "c3", "w1", "w2", "w3", "w4"]).await;
+    for worker in WORKERS {
+        for at in ["c1", "c3"] {
+            use_worker(&lab, at, worker).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_behind_a_one_way_firewall_dials_out() {
+    let (near, far) = pair();
+    let mut lab = found(&near).await;
+    far.refuse_incoming();
+    lab.join_at(&far.place(), "w1", &["--listen", &listen(&far)]).await;
+    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+
+    // It says where it listens, and yet nobody gets through.
+    let node = json(&lab, "c1", &["node", "show", "w1"]).await;
+    let address = node["addresses"][0].as_str().expect("it listens");
+    let address = address.trim_start_matches("remuda://").split(';').next().expect("an address");
+    let knock = format!("exec 3<>/dev/tcp/{}", address.replace(':', "/"));
+    let knock = ["exec", "c1", "--", "timeout", "2", "bash", "-c", &knock];
+    assert_eq!(lab.cli("c1", &knock).await.code, Some(124), "the firewall lets it through");
+    use_worker(&lab, "c1", "w1").await;
+
+    // A new link is dialled from inside again.
+    lab.node_mut("c1").kill9();
+    lab.node_mut("c1").start();
+    lab.node_mut("c1").ready().await;
+    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    use_worker(&lab, "c1", "w1").await;
+}
+
+/// The status of `w1`.
+async fn status(lab: &Lab) -> String {
+    let node = json(lab, "c1", &["node", "show", "w1"]).await;
+    node["status"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The tasks whose ends are in a file of events, in order; every number comes once, without holes.
+fn ended(events: &Path) -> Vec<String> {
+    let text = fs::read_to_string(events).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let events: Vec<Value> = whole
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    let numbers: Vec<_> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|two| two[1] == two[0] + 1), "not in order: {numbers:?}");
+    let tasks = events.iter().filter_map(|event| event["body"]["task_ended"]["task"].as_str());
+    tasks.map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_dies_without_a_word_is_missed_and_healed() {
+    let (near, far) = pair();
+    let mut lab = found(&near).await;
+    lab.join_at(&far.place(), "w1", &["--listen", ""]).await;
+    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+
+    // Tasks that end when they are told to, by a file.
+    let flag = |number: usize| lab.dir().join(format!("flag-{number}"));
+    let mut tasks = Vec::new();
+    for number in 0..5 {
+        let script = format!("until [ -e {} ]; do sleep 0.05; done", flag(number).display());
+        let task = cli(&lab, "c1", &["exec", "w1", "--detach", "--", "sh", "-c", &script]).await;
+        tasks.push(task.trim().to_owned());
+    }
+    let events = lab.dir().join("events");
+    let mut follow = lab.node("c1").place().command(remuda());
+    follow.args(["event", "--follow", "--json", "--node", "w1", "--after", "0"]);
+    follow.env("REMUDA_ADDR", lab.node("c1").api()).env("REMUDA_TOKEN", lab.admin_token());
+    follow.stdin(Stdio::null()).stdout(fs::File::create(&events).expect("a file"));
+    let _follow =
+        tokio::process::Command::from(follow).kill_on_drop(true).spawn().expect("it runs");
+    fs::write(flag(0), "").expect("a file");
+    eventually("the first end", async || ended(&events), |seen| *seen == tasks[..1]).await;
+
+    far.cut();
+    // Long before TCP would give up.
+    eventually("w1 is missed", async || status(&lab).await, |seen| seen == "not_connected").await;
+    let dir = lab.node("w1").dir().to_owned();
+    for number in 1..4 {
+        fs::write(flag(number), "").expect("a file");
+        let exits = async || count_files(&dir, "exit");
+        eventually("tasks go on without a link", exits, |seen| *seen > number).await;
+    }
+    let refused = lab.cli("c1", &["exec", "w1", "--", "true"]).await;
+    assert_ne!(refused.code, Some(0), "{refused:?}");
+    assert_eq!(ended(&events), tasks[..1], "nothing comes over a cut cable");
+
+    far.heal();
+    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    eventually("the ends of the meantime", async || ended(&events), |seen| *seen == tasks[..4])
+        .await;
+    fs::write(flag(4), "").expect("a file");
+    eventually("the last end", async || ended(&events), |seen| *seen == tasks).await;
+    use_worker(&lab, "c1", "w1").await;
+}
