@@ -187,23 +187,33 @@ impl Worker {
     }
 
     /// Begins the search for the owner, in the background and for ever: at control nodes known from
-    /// earlier boots, at `candidates`, and on links that are [offered](Self::offer). Only the first
-    /// call has an effect.
-    pub fn find_owner(&self, endpoint: Endpoint, candidates: watch::Receiver<Vec<LinkUrl>>) {
+    /// earlier boots, at `candidates`, and on links that are [offered](Self::offer). On the links
+    /// that it dials the protocols of `others` are answered too. Only the first call has an effect.
+    pub fn find_owner(
+        &self,
+        endpoint: Endpoint,
+        others: Router,
+        candidates: watch::Receiver<Vec<LinkUrl>>,
+    ) {
         let dial: Dialler = Arc::new(move |url| {
             let endpoint = endpoint.clone();
             Box::pin(async move {
                 endpoint.dial(&url).await.map_err(remuda_link::DialError::into_failure)
             })
         });
-        self.find_owner_with(dial, candidates);
+        self.find_owner_with(dial, others, candidates);
     }
 
-    pub(crate) fn find_owner_with(&self, dial: Dialler, candidates: watch::Receiver<Vec<LinkUrl>>) {
+    pub(crate) fn find_owner_with(
+        &self,
+        dial: Dialler,
+        others: Router,
+        candidates: watch::Receiver<Vec<LinkUrl>>,
+    ) {
         let search = self.search.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Search { learnt, offers }) = search else { return };
         let (agent, parts) = (Arc::clone(&self.agent), self.supervisor.clone());
-        let actor = owner::Actor::new(agent, dial, learnt, parts);
+        let actor = owner::Actor::new(agent, dial, others, learnt, parts);
         self.supervisor.spawn("owner", actor.run(candidates, offers));
     }
 

@@ -31,7 +31,7 @@ pub(super) fn cluster(
     let last = cluster.nodes.last().map_or("dev1", |(view, _info)| view.id.as_str());
     let kept = if layout.is_kept() { "kept" } else { "removed at the end" };
     printer.text(&format!(
-        "\nAPI   {api}\ndata  {root} ({kept})\n\nTry:\n  \
+        "\nAPI   {api}\ndata  {root} ({kept})\n\nTry:\n{path}  \
          remuda node list{option}\n  \
          remuda exec{option} --all -- uname -a\n  \
          remuda request{option} {last} node '\"info\"'\n\n\
@@ -39,9 +39,21 @@ pub(super) fn cluster(
          export REMUDA_ADDR={api}\n  \
          export REMUDA_TOKEN={token}\n\nCtrl-C stops everything.\n",
         api = cluster.api,
+        path = path_line(),
         root = layout.root().display(),
         token = cluster.admin_token,
     ))
+}
+
+/// How to find this program by its name, when a shell would not.
+fn path_line() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let Some(dir) = program.parent() else { return String::new() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|entry| entry.join("remuda").is_file()) {
+        return String::new();
+    }
+    format!("  export PATH={}:$PATH\n", dir.display())
 }
 
 /// The nodes as a table.

@@ -50,6 +50,8 @@ pub(crate) struct Actor {
     started: Instant,
     agent: Arc<Agent>,
     dial: Dialler,
+    /// What else is answered on dialled links.
+    others: Router,
     supervisor: Supervisor,
     messages: mpsc::Sender<Message>,
     inbox: mpsc::Receiver<Message>,
@@ -63,6 +65,7 @@ impl Actor {
     pub(crate) fn new(
         agent: Arc<Agent>,
         dial: Dialler,
+        others: Router,
         learnt: Vec<LinkUrl>,
         supervisor: Supervisor,
     ) -> Self {
@@ -72,6 +75,7 @@ impl Actor {
             started: Instant::now(),
             agent,
             dial,
+            others,
             supervisor,
             messages,
             inbox,
@@ -114,7 +118,7 @@ impl Actor {
     fn dialled(&mut self, dial: DialId, url: LinkUrl, outcome: Result<Link, Failure>) -> Input {
         let outcome = outcome.map(|link| {
             let calls = TaskTracker::new();
-            let mut router = Router::new();
+            let mut router = self.others.clone();
             serve::register(&mut router, &self.agent, &calls);
             let (served, supervisor) = (link.clone(), self.supervisor.clone());
             self.supervisor.spawn("link", async move { router.serve(served, &supervisor).await });

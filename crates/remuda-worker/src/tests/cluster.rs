@@ -117,7 +117,7 @@ impl Node {
             })
         });
         let (candidates, receiver) = watch::channel(ports.iter().copied().map(url).collect());
-        worker.find_owner_with(dial, receiver);
+        worker.find_owner_with(dial, Router::new(), receiver);
         Self { worker, seen, supervisor, dialled, cut, candidates }
     }
 

@@ -44,7 +44,10 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
     endpoint.set_advertise(advertised.clone());
     worker.set_addresses(advertised.clone());
 
-    let router = router(&mut config, control.as_ref(), &worker);
+    let others = other_protocols(&mut config, control.as_ref());
+    let mut router = others.clone();
+    worker.register(&mut router);
+    let router = Arc::new(router);
     let live = LiveLinks::default();
     let served =
         Served { router, control: control.clone(), worker: worker.clone(), live: live.clone() };
@@ -58,7 +61,7 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
         candidates.send_modify(|urls| urls.insert(0, own));
     }
     renew::start(&endpoint, &data, candidates.subscribe(), &supervisor);
-    worker.find_owner(endpoint.clone(), receiver);
+    worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {
         (Some(control), Some(api)) => {
             Some(serve_api(control, api, &member.certificate, &mut ports, &supervisor).await?)
@@ -201,16 +204,16 @@ async fn listen(
     Ok(listening)
 }
 
-fn router(config: &mut AgentConfig, control: Option<&Control>, worker: &Worker) -> Arc<Router> {
+/// The protocols of this node but for those of its worker.
+fn other_protocols(config: &mut AgentConfig, control: Option<&Control>) -> Router {
     let mut router = Router::new();
-    worker.register(&mut router);
     if let Some(control) = control {
         control.register(&mut router);
     }
     if let Some(setup) = config.router.take() {
         setup(&mut router);
     }
-    Arc::new(router)
+    router
 }
 
 /// What a link meets on this node.
