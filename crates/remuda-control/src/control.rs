@@ -288,8 +288,10 @@ impl Control {
     /// goes on serving it.
     pub fn offer(&self, link: Link) {
         let peer = link.peer();
-        if peer.role != Role::Control || peer.node == self.shared.me {
-            // Workers speak first.
+        // Whoever dialled speaks first: workers announce themselves, and control nodes greet. The
+        // worker part of a control node dials too, and closes its link when its owner changes; such
+        // a link must not carry the replication.
+        if !peer.dialled || peer.role != Role::Control || peer.node == self.shared.me {
             return;
         }
         if self.shared.peers.link_to(&peer.node).is_some() {
@@ -297,7 +299,6 @@ impl Control {
         }
         let control = self.clone();
         self.shared.supervisor.spawn("control greeting", async move {
-            // The worker part of the peer may have dialled, which answers no control protocol.
             if control.greeted(&link).await {
                 control.shared.peers.note(&link);
             }

@@ -1,7 +1,8 @@
 //! Links to the other control nodes.
 //!
-//! A link counts as one between control nodes once a control protocol was spoken on it: the worker
-//! part of a control node dials other control nodes too, and answers no control protocol there.
+//! A link counts as one between control nodes once its dialler has spoken a control protocol on it:
+//! the worker part of a control node dials other control nodes too, and its links come and go with
+//! its owner.
 
 mod dialler;
 
