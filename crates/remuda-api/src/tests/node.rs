@@ -81,7 +81,7 @@ impl Node {
         });
         control.start(endpoint.clone());
         let (_, candidates) = watch::channel(vec![url]);
-        worker.find_owner(endpoint, candidates);
+        worker.find_owner(endpoint, Router::new(), candidates);
         let me = "c1".parse().expect("valid");
         let ready = async {
             while control
