@@ -100,6 +100,7 @@ impl Api {
 pub(crate) fn unexpected(done: &work::Done) -> Failure {
     let what = match done {
         work::Done::Payload(_) => "a payload",
+        work::Done::Refused(_) => "a refusal",
         work::Done::Started(_) => "a start",
         work::Done::Accepted => "consent",
         work::Done::Tasks(_) => "tasks",

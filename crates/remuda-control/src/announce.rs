@@ -80,6 +80,7 @@ mod tests {
         Announce {
             node: id("w1"),
             generation: Generation(3),
+            boot: 1,
             roles: Roles::WORKER,
             version: "1".into(),
             addresses: Vec::new(),

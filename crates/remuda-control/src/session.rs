@@ -109,7 +109,7 @@ impl Control {
         mut stream: Stream,
     ) {
         let received = tokio::time::timeout(RECEIVE, stream.recv(MAX_ANNOUNCE)).await;
-        let Ok(Ok(Some(FromWorker::Hello { announce, epoch, status, running_tasks, next_event }))) =
+        let Ok(Ok(Some(FromWorker::Hello { announce, epoch, status, running_tasks, next_event, .. }))) =
             received
         else {
             stream.reset(code::CANCELLED, "a session starts with a greeting");

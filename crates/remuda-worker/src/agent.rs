@@ -33,6 +33,8 @@ pub(crate) struct Agent {
     pub(crate) spool: Spool,
     pub(crate) events: mpsc::Sender<EventBody>,
     pub(crate) store: Store,
+    /// See [`Announce::boot`].
+    pub(crate) boot: u64,
     /// Cancelled when the agent shuts down.
     pub(crate) stop: CancellationToken,
 }
@@ -44,6 +46,7 @@ impl Agent {
         Announce {
             node: self.node.clone(),
             generation: self.generation,
+            boot: self.boot,
             roles: self.roles,
             version: remuda_model::VERSION.to_owned(),
             addresses,

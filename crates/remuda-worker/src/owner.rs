@@ -21,3 +21,6 @@ const DIAL_LIMIT: Duration = Duration::from_secs(15);
 const ANNOUNCE_LIMIT: Duration = Duration::from_secs(5);
 /// How long calls on a link that is replaced may still run.
 const RETIRE_LIMIT: Duration = Duration::from_mins(1);
+/// How long the answers to such calls may take to get through: closing a link drops what it has not
+/// sent yet.
+const LINGER: Duration = Duration::from_secs(5);

@@ -101,6 +101,7 @@ fn hello(agent: &Agent, epoch: Epoch) -> FromWorker {
         status: *agent.tasks.status().borrow(),
         running_tasks: *agent.tasks.running().borrow(),
         next_event: agent.spool.first(),
+        last_event: agent.spool.last(),
     }
 }
 

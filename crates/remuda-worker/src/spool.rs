@@ -139,6 +139,11 @@ impl Spool {
         lock(&self.shelf).core.first()
     }
 
+    /// The number of the last event that was made; 0 before the first.
+    pub(crate) fn last(&self) -> u64 {
+        lock(&self.shelf).core.last()
+    }
+
     /// Durable events with a higher number, at most so many.
     pub(crate) fn after(&self, seq: u64, max: usize, max_bytes: usize) -> Vec<Event> {
         lock(&self.shelf).core.after(seq, max, max_bytes)

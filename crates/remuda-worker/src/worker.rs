@@ -171,6 +171,7 @@ impl Worker {
             spool,
             events,
             store: store.clone(),
+            boot: fastrand::u64(1..),
             stop: parts.token(),
         });
         let end = end(supervisor.clone(), parts.clone(), spool_part, store);

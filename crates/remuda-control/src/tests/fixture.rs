@@ -419,6 +419,7 @@ impl Running {
             status: NodeStatus::Ready,
             running_tasks: 0,
             next_event: *self.acknowledged.borrow() + 1,
+            last_event: *self.acknowledged.borrow(),
         };
         stream.send(&hello).await.ok()?;
         loop {
@@ -450,6 +451,7 @@ impl Running {
         Announce {
             node: id(&self.plan.name),
             generation: Generation(self.plan.generation),
+            boot: 1,
             roles: Roles::WORKER,
             version: "1".into(),
             addresses: Vec::new(),

@@ -12,6 +12,9 @@ pub struct Announce {
     pub node: NodeId,
     /// Its boot counter.
     pub generation: Generation,
+    /// Made at random when its process starts: tells apart two processes that count the same boot,
+    /// as copies of one data directory do.
+    pub boot: u64,
     /// Its roles.
     pub roles: Roles,
     /// The version it runs.

@@ -24,6 +24,8 @@ pub enum FromWorker {
         running_tasks: u32,
         /// The number of the first event that it still keeps.
         next_event: u64,
+        /// The number of the last event that it has made; 0 before the first.
+        last_event: u64,
     },
     /// Its status has changed.
     Status(NodeStatus),

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ANNOUNCE_LIMIT, DIAL_LIMIT, Dialler, RETIRE_LIMIT,
+    ANNOUNCE_LIMIT, DIAL_LIMIT, Dialler, LINGER, RETIRE_LIMIT,
     core::{Core, DialId, Effect, Far, Input, LinkId, SessionId},
 };
 use crate::{
@@ -171,9 +171,18 @@ impl Actor {
             Effect::Retire { link } => {
                 let Some(Held { link, calls }) = self.links.remove(&link) else { return };
                 calls.close();
+                let stop = self.agent.stop.clone();
                 self.supervisor.spawn("link retire", async move {
-                    // What is not answered by then is lost.
-                    drop(tokio::time::timeout(RETIRE_LIMIT, calls.wait()).await);
+                    let retire = async {
+                        // What is not answered by then is lost.
+                        drop(tokio::time::timeout(RETIRE_LIMIT, calls.wait()).await);
+                        // The last answers are still on their way.
+                        drop(tokio::time::timeout(LINGER, link.closed()).await);
+                    };
+                    tokio::select! {
+                        () = retire => (),
+                        () = stop.cancelled() => (),
+                    }
                     link.close("this worker has another owner");
                 });
             }

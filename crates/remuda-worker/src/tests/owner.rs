@@ -1,8 +1,16 @@
 //! Redirects, relays, moves, offers.
 
-use remuda_link::CallError;
+use remuda_link::{CallError, Priority};
 use remuda_model::{Epoch, ErrorKind, Failure, NodeStatus, Role};
-use remuda_wire::message::{announce::Placement, session::FromOwner, work::Op};
+use remuda_wire::{
+    decode, encode,
+    message::{
+        WORK,
+        announce::Placement,
+        session::FromOwner,
+        work::{self, Op},
+    },
+};
 
 use super::{
     class::TestRequest,
@@ -65,10 +73,8 @@ async fn a_move_keeps_the_old_link_until_its_calls_are_answered() {
     let op = Op::Request { class: "test".parse().unwrap(), payload };
     let (link, seen) = (old.link.clone(), node.seen.clone());
     let calling = tokio::spawn(async move {
-        let call = remuda_wire::message::work::Call { epoch: Epoch(5), deadline_ms: 300, op };
-        let body = remuda_wire::encode(&call);
-        let priority = remuda_link::Priority::Calls;
-        link.call(remuda_wire::message::WORK, priority, body, DEADLINE).await
+        let call = work::Call { epoch: Epoch(5), deadline_ms: 300, op };
+        link.call(WORK, Priority::Calls, encode(&call), DEADLINE).await
     });
     seen.wait("forever").await;
     statuses.borrow_and_update();
@@ -85,6 +91,29 @@ async fn a_move_keeps_the_old_link_until_its_calls_are_answered() {
     let stale = new.call_as(5, Op::Tasks, DEADLINE).await.expect_err("an old epoch");
     assert_eq!(stale.code, "stale_epoch");
     assert!(!statuses.has_changed().expect("lives"), "the node was ready all the time");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_still_on_its_way_survives_a_move() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut node, mut old) = Node::owned(dir.path(), true).await;
+    // Longer than what a stream sends before its reader takes something.
+    let text = "x".repeat(400 << 10);
+    let payload = serde_json::to_vec(&TestRequest::Echo(text)).unwrap();
+    let op = Op::Request { class: "test".parse().unwrap(), payload };
+    let call = work::Call { epoch: Epoch(5), deadline_ms: 10_000, op };
+    let mut calling = old.link.open(WORK, Priority::Calls).await.expect("a stream");
+    calling.finish_with(encode(&call)).await.expect("sends");
+    let first = within(calling.read_chunk()).await.expect("an answer").expect("a part");
+
+    old.say(moved(6, 2)).await;
+    let (_, link) = node.next_link().await;
+    answer(&link, Ok(Placement::Owned { epoch: Epoch(6) })).await;
+    let _new = Owner::welcome(link, 6, 0).await;
+    while old.next().await.is_some() {}
+    let rest = within(calling.read_to_end(1 << 20)).await.expect("the rest");
+    let reply: work::Reply = decode(&[first, rest].concat()).expect("whole");
+    assert!(reply.is_ok(), "{reply:?}");
 }
 
 #[tokio::test]
