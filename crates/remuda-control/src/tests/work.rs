@@ -108,6 +108,7 @@ async fn announcements_have_their_answers() {
     let announce = |unreachable: &[&str], generation| Announce {
         node: id(&name),
         generation: remuda_model::Generation(generation),
+        boot: generation,
         roles: remuda_model::Roles::WORKER,
         version: "1".into(),
         addresses: Vec::new(),
