@@ -98,7 +98,7 @@ async fn an_answer_that_is_still_on_its_way_survives_a_move() {
     let dir = tempfile::tempdir().unwrap();
     let (mut node, mut old) = Node::owned(dir.path(), true).await;
     // Longer than what a stream sends before its reader takes something.
-    let text = "x".repeat(400 << 10);
+    let text = "x".repeat(3 << 20);
     let payload = serde_json::to_vec(&TestRequest::Echo(text)).unwrap();
     let op = Op::Request { class: "test".parse().unwrap(), payload };
     let call = work::Call { epoch: Epoch(5), deadline_ms: 10_000, op };
@@ -111,7 +111,7 @@ async fn an_answer_that_is_still_on_its_way_survives_a_move() {
     answer(&link, Ok(Placement::Owned { epoch: Epoch(6) })).await;
     let _new = Owner::welcome(link, 6, 0).await;
     while old.next().await.is_some() {}
-    let rest = within(calling.read_to_end(1 << 20)).await.expect("the rest");
+    let rest = within(calling.read_to_end(4 << 20)).await.expect("the rest");
     let reply: work::Reply = decode(&[first, rest].concat()).expect("whole");
     assert!(reply.is_ok(), "{reply:?}");
 }
