@@ -63,17 +63,29 @@ impl Namespace {
     /// From now on nothing gets in over the cable but answers to what was asked from inside.
     pub fn refuse_incoming(&self) {
         self.rules(&format!(
-            "table inet wall {{ chain input {{ type filter hook input priority 0; policy accept; \
-             iifname \"{CABLE}\" ct state established,related accept; iifname \"{CABLE}\" drop; }} }}"
+            "table inet wall {{
+                chain input {{
+                    type filter hook input priority 0
+                    iifname {CABLE} ct state established,related accept
+                    iifname {CABLE} drop
+                }}
+            }}"
         ));
     }
 
     /// From now on everything on the cable is lost, both ways and without a word.
     pub fn cut(&self) {
         self.rules(&format!(
-            "table inet cut {{ \
-             chain input {{ type filter hook input priority -1; iifname \"{CABLE}\" drop; }} \
-             chain output {{ type filter hook output priority -1; oifname \"{CABLE}\" drop; }} }}"
+            "table inet cut {{
+                chain input {{
+                    type filter hook input priority -1
+                    iifname {CABLE} drop
+                }}
+                chain output {{
+                    type filter hook output priority -1
+                    oifname {CABLE} drop
+                }}
+            }}"
         ));
     }
 

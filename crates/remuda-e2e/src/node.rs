@@ -65,7 +65,7 @@ impl Node {
         let log = log.expect("a log file");
         let mut command = self.place.command(remuda());
         command.args(&self.arguments);
-        command.env("REMUDA_LOG", "info,remuda=debug");
+        command.env("REMUDA_LOG", "info,remuda=debug,openraft=error");
         // The agent ends when this end of its standard input is closed, even by our own death.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the agent starts"));
