@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use remuda_link::{Link, Priority, Router};
-use remuda_model::{Epoch, ErrorKind, Failure, LinkUrl, NodeId};
+use remuda_model::{Epoch, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::{CancellationToken, Supervisor};
 use remuda_wire::{
     decode, encode,
@@ -116,7 +116,7 @@ impl Actor {
     }
 
     fn dialled(&mut self, dial: DialId, url: LinkUrl, outcome: Result<Link, Failure>) -> Input {
-        let outcome = outcome.map(|link| {
+        let outcome = outcome.and_then(control_node_only).map(|link| {
             let calls = TaskTracker::new();
             let mut router = self.others.clone();
             serve::register(&mut router, &self.agent, &calls);
@@ -264,6 +264,20 @@ impl Actor {
             }
         });
     }
+}
+
+/// Every node of the cluster has a certificate; only control nodes may command this one.
+fn control_node_only(link: Link) -> Result<Link, Failure> {
+    let peer = link.peer();
+    if peer.role == Role::Control {
+        return Ok(link);
+    }
+    let text =
+        format!("`{}` at the address of a control node has the role {}", peer.node, peer.role);
+    link.close("only control nodes own workers");
+    Err(Failure::new(ErrorKind::Forbidden, text)
+        .code("not_a_control_node")
+        .hint("give the addresses of control nodes with --join"))
 }
 
 fn far(link: &Link, dialled: Option<LinkUrl>) -> Far {

@@ -20,7 +20,7 @@ use remuda_wire::{
         ANNOUNCE, SESSION, WORK,
         announce::{Announce, Answer, Placement},
         session::{FromOwner, FromWorker},
-        work::{Call, Op, Reply},
+        work::{Call, Done, Op, Reply},
     },
 };
 use serde::Serialize;
@@ -73,6 +73,8 @@ pub(super) struct Node {
     dialled: mpsc::Receiver<(u16, Link)>,
     /// Ports that nobody can dial.
     pub(super) cut: Arc<Mutex<BTreeSet<u16>>>,
+    /// Ports at which there is a worker instead of a control node.
+    pub(super) workers: Arc<Mutex<BTreeSet<u16>>>,
     pub(super) candidates: watch::Sender<Vec<LinkUrl>>,
 }
 
@@ -105,20 +107,24 @@ impl Node {
         let (links, dialled) = mpsc::channel(16);
         let cut: Arc<Mutex<BTreeSet<u16>>> = Arc::default();
         let is_cut = Arc::clone(&cut);
+        let workers: Arc<Mutex<BTreeSet<u16>>> = Arc::default();
+        let are_workers = Arc::clone(&workers);
         let dial: Dialler = Arc::new(move |url| {
             let (links, cut) = (links.clone(), is_cut.lock().unwrap().contains(&url.port));
+            let is_worker = are_workers.lock().unwrap().contains(&url.port);
+            let role = if is_worker { Role::Worker } else { Role::Control };
             Box::pin(async move {
                 if cut {
                     return Err(Failure::new(ErrorKind::NotConnected, "nobody is there"));
                 }
-                let (here, there) = link(url.port, true, Role::Control);
+                let (here, there) = link(url.port, true, role);
                 links.send((url.port, there)).await.expect("the test lives");
                 Ok(here)
             })
         });
         let (candidates, receiver) = watch::channel(ports.iter().copied().map(url).collect());
         worker.find_owner_with(dial, Router::new(), receiver);
-        Self { worker, seen, supervisor, dialled, cut, candidates }
+        Self { worker, seen, supervisor, dialled, cut, workers, candidates }
     }
 
     /// A worker that `c1` owns, ready, and its owner.
@@ -170,6 +176,14 @@ pub(super) async fn answer(link: &Link, with: Answer) -> Announce {
     let bytes = within(stream.read_to_end(1 << 20)).await.expect("a whole call");
     stream.finish_with(encode(&with)).await.expect("answers");
     decode(&bytes).expect("an announcement")
+}
+
+/// What a class has said instead of doing something.
+pub(super) fn refused(reply: Reply) -> Failure {
+    match reply {
+        Ok(Done::Refused(failure)) => failure,
+        other => panic!("no refusal by the class: {other:?}"),
+    }
 }
 
 /// The owner's side of a session.

@@ -170,3 +170,16 @@ async fn new_candidates_are_tried_at_once() {
     let (port, _link) = node.next_link().await;
     assert_eq!(port, 3);
 }
+
+#[tokio::test]
+async fn only_a_control_node_can_own_a_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), true, &[]).await;
+    node.workers.lock().unwrap().insert(1);
+    node.candidates.send_replace(vec![url(1)]);
+    let (_, worker) = node.next_link().await;
+    assert!(within(worker.accept()).await.is_none(), "nothing is said to a worker");
+    node.candidates.send_replace(vec![url(2)]);
+    while let (1, _) = node.next_link().await {}
+    assert_eq!(*node.worker.status().borrow(), NodeStatus::Connecting);
+}
