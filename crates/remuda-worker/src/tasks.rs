@@ -86,23 +86,29 @@ impl Output {
 
 impl Tasks {
     /// Starts a task; its record is on disk before its class starts the work, unless it is
-    /// attached.
+    /// attached. The inner failure is the class's.
     pub(crate) async fn start(
         &self,
         class: Arc<dyn Class>,
         id: TaskId,
         spec: Vec<u8>,
         attached: bool,
-    ) -> Result<Box<TaskRecord>, Failure> {
+    ) -> Result<Result<Box<TaskRecord>, Failure>, Failure> {
         let start = |reply| Message::Start { class, id, spec, attached, reply };
         match self.ask(start).await? {
-            Answer::Started(record) => Ok(record),
+            Answer::Started(record) => Ok(Ok(record)),
+            Answer::Refused(failure) => Ok(Err(failure)),
             other => unreachable!("a start is answered with {other:?}"),
         }
     }
 
-    /// Says something to a running task and waits for its answer, however long that takes.
-    pub(crate) async fn command(&self, id: &TaskId, payload: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    /// Says something to a running task and waits for its answer, however long that takes. The
+    /// inner failure is the task's.
+    pub(crate) async fn command(
+        &self,
+        id: &TaskId,
+        payload: Vec<u8>,
+    ) -> Result<Result<Vec<u8>, Failure>, Failure> {
         let found = self.find(id).await?;
         let ended = || {
             Failure::new(remuda_model::ErrorKind::Conflict, format!("task `{id}` has ended"))
@@ -111,10 +117,10 @@ impl Tasks {
         let inbox = found.inbox.ok_or_else(ended)?;
         let (reply, answer) = oneshot::channel();
         inbox.send(RawInput::Command(payload, reply)).await.map_err(|_ended| ended())?;
-        answer.await.unwrap_or_else(|_dropped| {
+        Ok(answer.await.unwrap_or_else(|_dropped| {
             Err(Failure::failed(format!("task `{id}` has not answered the command"))
                 .code("no_answer"))
-        })
+        }))
     }
 
     /// Asks a task to end, and ends it by force after the grace. A task that has ended is no error.

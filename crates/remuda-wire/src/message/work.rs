@@ -74,7 +74,7 @@ pub type Reply = Result<Done, Failure>;
 pub enum Done {
     /// Of a request or a command: bytes of the class.
     Payload(Vec<u8>),
-    /// Of a request or a command: the job class refused it, or failed. Apart from failures of the
+    /// Of a request, a command or a start: the job class refused it, or failed. Apart from failures of the
     /// call itself, so that its words are never mistaken for "nothing was sent".
     Refused(Failure),
     /// Of a start: the record of the task that now runs.

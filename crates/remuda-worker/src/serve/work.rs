@@ -75,16 +75,17 @@ async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
             let node = agent.node.clone();
             let context = RequestContext { node, class, deadline, events };
             let answered = caught(handler.request(context, payload)).await;
-            Done::Payload(answered.unwrap_or_else(|panicked| Err(panicked.into_failure()))?)
+            payload_of(answered.unwrap_or_else(|panicked| Err(panicked.into_failure())))
         }
         Op::Start { class, task, spec, attached } => {
             tasks.check_takes_requests()?;
             let class = Arc::clone(agent.registry.get(&class)?);
-            Done::Started(tasks.start(class, task, spec, attached).await?)
+            let started = tasks.start(class, task, spec, attached).await?;
+            started.map_or_else(Done::Refused, Done::Started)
         }
         Op::Command { task, payload } => {
             tasks.check_takes_requests()?;
-            Done::Payload(tasks.command(&task, payload).await?)
+            payload_of(tasks.command(&task, payload).await?)
         }
         Op::Stop { task, grace_ms } => {
             tasks.stop(task, Duration::from_millis(grace_ms)).await?;
@@ -97,4 +98,9 @@ async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
             Done::Accepted
         }
     })
+}
+
+/// What a class says is never mistaken for a failure of the call, whatever its words are.
+fn payload_of(answer: Result<Vec<u8>, Failure>) -> Done {
+    answer.map_or_else(Done::Refused, Done::Payload)
 }

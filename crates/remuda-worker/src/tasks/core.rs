@@ -124,6 +124,8 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
     Started(Box<TaskRecord>),
+    /// The class does not start the task.
+    Refused(Failure),
     Accepted,
     Status(NodeStatus),
 }
@@ -241,7 +243,7 @@ impl Core {
                 }
                 Err(failure) => out.push(Effect::Reply { call, outcome: Err(failure) }),
             },
-            Input::Recorded { id, outcome } => self.recorded(now, &id, outcome, &mut out),
+            Input::Recorded { id, outcome } => self.recorded(&id, outcome, &mut out),
             Input::Started { id, outcome } => self.started(now, &id, outcome, &mut out),
             Input::WorkEnded { id, end } => self.end(now, &id, end, &mut out),
             Input::Reported { id } => {
@@ -334,19 +336,13 @@ impl Core {
         self.tasks.insert(id, entry);
     }
 
-    fn recorded(
-        &mut self,
-        now: Now,
-        id: &TaskId,
-        outcome: Result<(), Failure>,
-        out: &mut Vec<Effect>,
-    ) {
+    fn recorded(&mut self, id: &TaskId, outcome: Result<(), Failure>, out: &mut Vec<Effect>) {
         let Some(entry) = self.tasks.get_mut(id) else { return };
         let Phase::Recording { call, stop } = entry.phase else { return };
         entry.phase = Phase::Starting { call: Some(call), stop };
         match outcome {
             Ok(()) => out.push(Effect::StartClass { id: id.clone() }),
-            Err(failure) => self.started(now, id, Err(failure), out),
+            Err(failure) => self.not_started(id, call, Err(failure), out),
         }
     }
 
@@ -362,11 +358,7 @@ impl Core {
         let about = match (outcome, call) {
             (Ok(about), _) => about,
             (Err(failure), Some(call)) => {
-                let entry = self.tasks.remove(id).expect("it was found above");
-                self.count(&entry, -1);
-                out.push(Effect::Erase { id: id.clone() });
-                out.push(Effect::Drop { id: id.clone() });
-                out.push(Effect::Reply { call, outcome: Err(failure) });
+                self.not_started(id, call, Ok(Answer::Refused(failure)), out);
                 return;
             }
             (Err(failure), None) => {
@@ -391,6 +383,22 @@ impl Core {
         if let Some(grace) = stop {
             self.ask_to_stop(now, id, grace, out);
         }
+    }
+
+    /// Lets go of a task that has not come to be.
+    fn not_started(
+        &mut self,
+        id: &TaskId,
+        call: CallId,
+        outcome: Result<Answer, Failure>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(entry) = self.tasks.remove(id) {
+            self.count(&entry, -1);
+        }
+        out.push(Effect::Erase { id: id.clone() });
+        out.push(Effect::Drop { id: id.clone() });
+        out.push(Effect::Reply { call, outcome });
     }
 
     fn stop(

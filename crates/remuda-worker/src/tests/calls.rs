@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     class::TestRequest,
-    cluster::{DEADLINE, Node, Owner, answer, within},
+    cluster::{DEADLINE, Node, Owner, answer, refused, within},
 };
 
 fn json(done: Done) -> Value {
@@ -42,10 +42,20 @@ async fn a_request_is_answered_by_its_class() {
 }
 
 #[tokio::test]
+async fn the_words_of_a_class_are_no_failure_of_the_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, owner) = Node::owned(dir.path(), true).await;
+    let failure = refused(owner.request("test", &TestRequest::LikeTheGate).await);
+    assert_eq!((failure.kind, failure.code.as_str()), (ErrorKind::NotConnected, "stale_epoch"));
+    let malformed = refused(owner.request("test", &json!("nonsense")).await);
+    assert_eq!(malformed.kind, ErrorKind::Invalid);
+}
+
+#[tokio::test]
 async fn a_panic_ends_one_call_only() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, owner) = Node::owned(dir.path(), true).await;
-    let failure = owner.request("test", &TestRequest::Panic).await.expect_err("panics");
+    let failure = refused(owner.request("test", &TestRequest::Panic).await);
     assert_eq!(failure.kind, ErrorKind::Internal);
     assert!(failure.message.contains("on purpose"), "{failure}");
     assert!(owner.request("test", &TestRequest::Echo(String::new())).await.is_ok());
@@ -132,12 +142,12 @@ async fn the_class_node_tells_and_changes_what_the_node_is() {
     assert_eq!(node(&owner, json!({"put": {"key": "k", "value": [1, 2]}})).await, json!(null));
     assert_eq!(node(&owner, json!({"get": "k"})).await, json!([1, 2]));
     assert_eq!(node(&owner, json!({"delete": "k"})).await, json!(true));
-    let gone = owner.request("node", &json!({"get": "k"})).await.expect_err("gone");
+    let gone = refused(owner.request("node", &json!({"get": "k"})).await);
     assert_eq!(gone.code, "unknown_key");
     assert_eq!(node(&owner, json!({"set_status": "standby"})).await, json!("standby"));
     worker.status(NodeStatus::Standby).await;
-    let refused = owner.request("node", &json!({"set_status": "launching"})).await;
-    assert_eq!(refused.expect_err("no wish").kind, ErrorKind::Invalid);
+    let no_wish = refused(owner.request("node", &json!({"set_status": "launching"})).await);
+    assert_eq!(no_wish.kind, ErrorKind::Invalid);
     assert_eq!(node(&owner, json!("tasks")).await, json!([]));
 }
 

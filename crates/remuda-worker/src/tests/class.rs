@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use remuda_model::{Failure, NodeStatus, TaskEnd, TaskId};
+use remuda_model::{ErrorKind, Failure, NodeStatus, TaskEnd, TaskId};
 use remuda_plugin::{
     Input, JobClass, RequestContext, Running, Task,
     output::{DEFAULT_MAX_BYTES, OutputLog, OutputState, OutputWriter, Source},
@@ -85,6 +85,8 @@ impl TestClass {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum TestRequest {
     Echo(String),
+    /// Fails with words that a worker uses when it has done nothing.
+    LikeTheGate,
     Panic,
     Forever,
 }
@@ -130,6 +132,9 @@ impl JobClass for TestClass {
     async fn request(&self, _: RequestContext, request: TestRequest) -> Result<String, Failure> {
         match request {
             TestRequest::Echo(text) => Ok(text),
+            TestRequest::LikeTheGate => {
+                Err(Failure::new(ErrorKind::NotConnected, "another link").code("stale_epoch"))
+            }
             TestRequest::Panic => panic!("on purpose"),
             TestRequest::Forever => {
                 let _guard = OnDrop(self.seen.clone());

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     class::TestCommand,
-    cluster::{Node, Owner, within},
+    cluster::{Node, Owner, refused, within},
 };
 
 async fn record(owner: &Owner, task: &str) -> Option<TaskRecord> {
@@ -66,11 +66,10 @@ async fn a_task_lives_takes_commands_and_ends() {
 
     let said = owner.command("t1", &TestCommand::Say("hi".to_owned())).await;
     assert_eq!(said.expect("answers"), Done::Payload(b"\"hi\"".to_vec()));
-    let refused = owner.command("t1", &TestCommand::Refuse).await.expect_err("refuses");
-    assert_eq!(refused.message, "no");
-    let ignored = owner.command("t1", &TestCommand::Ignore).await.expect_err("ignores");
+    assert_eq!(refused(owner.command("t1", &TestCommand::Refuse).await).message, "no");
+    let ignored = refused(owner.command("t1", &TestCommand::Ignore).await);
     assert_eq!(ignored.code, "no_answer");
-    let bad = owner.command("t1", &json!("nonsense")).await.expect_err("malformed");
+    let bad = refused(owner.command("t1", &json!("nonsense")).await);
     assert_eq!(bad.kind, ErrorKind::Invalid);
     owner.command("t1", &TestCommand::Finish("42".to_owned())).await.expect("answers");
     assert_eq!(ended(&mut owner, "t1").await, TaskEnd::Finished { result: "42".to_owned() });
@@ -87,9 +86,9 @@ async fn a_task_lives_takes_commands_and_ends() {
 async fn starts_that_fail_leave_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, owner) = Node::owned(dir.path(), true).await;
-    let refused = owner.start_task("t1", "refuse", false).await.expect_err("refuses");
-    assert_eq!(refused.kind, ErrorKind::Invalid);
-    let panicked = owner.start_task("t1", "panic", false).await.expect_err("panics");
+    let no_task = refused(owner.start_task("t1", "refuse", false).await);
+    assert_eq!(no_task.kind, ErrorKind::Invalid);
+    let panicked = refused(owner.start_task("t1", "panic", false).await);
     assert_eq!(panicked.kind, ErrorKind::Internal);
     assert_eq!(record(&owner, "t1").await, None);
     assert_eq!(owner.call(Op::Tasks).await.expect("lists"), Done::Tasks(Vec::new()));
@@ -101,7 +100,8 @@ async fn a_panic_fails_one_task() {
     let (_node, mut owner) = Node::owned(dir.path(), true).await;
     owner.start_task("t1", "", false).await.expect("starts");
     owner.start_task("t2", "", false).await.expect("starts");
-    owner.command("t1", &TestCommand::Panic).await.expect_err("nobody answers");
+    let unanswered = refused(owner.command("t1", &TestCommand::Panic).await);
+    assert_eq!(unanswered.code, "no_answer");
     let end = ended(&mut owner, "t1").await;
     assert!(
         matches!(&end, TaskEnd::Failed { message } if message.contains("on purpose")),
@@ -135,10 +135,10 @@ async fn a_node_in_standby_takes_attached_tasks_only() {
     owner.start_task("t1", "", false).await.expect("starts");
     owner.request("node", &json!({"set_status": "stopped"})).await.expect("answers");
     node.status(NodeStatus::Stopping).await;
-    let refused = owner.start_task("t2", "", false).await.expect_err("not ready");
-    assert_eq!(refused.code, "node_not_ready");
-    assert!(refused.message.contains("stopping"), "{refused}");
-    assert!(refused.hint.expect("a hint").contains("remuda node ready w1"));
+    let not_ready = owner.start_task("t2", "", false).await.expect_err("not ready");
+    assert_eq!(not_ready.code, "node_not_ready");
+    assert!(not_ready.message.contains("stopping"), "{not_ready}");
+    assert!(not_ready.hint.expect("a hint").contains("remuda node ready w1"));
     owner.start_task("t3", "", true).await.expect("attached tasks start");
     stop(&owner, "t1", 1000).await;
     node.status(NodeStatus::Stopped).await;
