@@ -224,8 +224,13 @@ impl ClusterState {
     }
 
     fn create_token(&mut self, now: Revision, token: &TokenRecord) -> Result<Outcome, Refusal> {
-        if self.tokens.contains_key(&token.id) {
-            return Err(Refusal::TokenExists(token.id.clone()));
+        if let Some(present) = self.tokens.get(&token.id) {
+            // A founding that was interrupted makes its tokens again.
+            return if present == token {
+                Ok(Outcome::Unchanged)
+            } else {
+                Err(Refusal::TokenExists(token.id.clone()))
+            };
         }
         Limit::Tokens.check(self.tokens.size() + 1).map_err(Refusal::TooMuch)?;
         self.tokens.insert_mut(token.id.clone(), token.clone());

@@ -178,12 +178,36 @@ fn a_worker_is_never_active() {
 fn tokens_have_ids_of_their_own() {
     let mut driver = Driver::default();
     driver.change(Change::CreateToken(token("t"))).unwrap();
-    let again = driver.change(Change::CreateToken(token("t")));
+    let other = TokenRecord { hash: [8; 32], ..token("t") };
+    let again = driver.change(Change::CreateToken(other));
     assert_eq!(again, Err(Refusal::TokenExists("t".parse().unwrap())));
+    assert_eq!(driver.state.token(&"t".parse().unwrap()), Some(&token("t")));
     driver.change(Change::RevokeToken("t".parse().unwrap())).unwrap();
     let again = driver.change(Change::RevokeToken("t".parse().unwrap()));
     assert_eq!(again, Err(Refusal::UnknownToken("t".parse().unwrap())));
     assert_eq!(driver.state.tokens().count(), 0);
+}
+
+#[test]
+fn founding_may_be_repeated_after_any_of_its_steps() {
+    let mut founder = node("a", Roles::CONTROL);
+    founder.active = true;
+    let steps = [
+        Change::PutNode(founder),
+        Change::CreateToken(token("t")),
+        Change::CreateToken(token("u")),
+        Change::Init(cluster("0123456789abcdefghjkmnpqrs")),
+    ];
+    for done in 0..=steps.len() {
+        let mut driver = Driver::default();
+        for change in &steps[..done] {
+            driver.change(change.clone()).expect("the first time");
+        }
+        for (number, change) in steps.iter().enumerate() {
+            let again = driver.change(change.clone()).expect("repeated");
+            assert_eq!(again == Outcome::Unchanged, number < done, "{change:?} after {done}");
+        }
+    }
 }
 
 #[test]
