@@ -5,10 +5,17 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    programs::{Untested, has, python_program, target_dir},
+    programs::{Untested, apt, has, python_program, target_dir},
     shell::{cargo, say, step},
     tidy,
 };
+
+/// Programs that single tests need: the program, its Debian package, part of the tests' names.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("ip", "iproute2", "namespace"),
+    ("nft", "nftables", "namespace"),
+    ("faketime", "faketime", "clock"),
+];
 
 /// Runs all checks; the last lines name what could not be tested.
 pub(crate) fn run(quick: bool) -> Result<()> {
@@ -23,6 +30,13 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     )?;
     // Tests with real processes run the binary: build it first, so that all of them find it.
     step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]))?;
+    let mut skipped = Vec::new();
+    for (program, package, tests) in PROGRAMS {
+        if !quick && !has(program) && !(apt(&[package]) && has(program)) {
+            untested.note(tests, &format!("`{program}` is missing (apt-get install {package})"));
+            skipped.extend(["--skip", tests]);
+        }
+    }
     if quick {
         untested.note("processes", "left out by --quick");
     } else {
@@ -32,6 +46,9 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     tests.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
     if quick {
         tests.args(["--exclude", "remuda-e2e"]);
+    }
+    if !skipped.is_empty() {
+        tests.arg("--").args(&skipped);
     }
     let tested = step("tests", &mut tests);
     untested.report();
