@@ -120,7 +120,8 @@ async fn talk(
     labels.mark_changed();
     let mut stats_at = Instant::now();
     loop {
-        let more = *durable.borrow_and_update() > sent;
+        // Once for each turn: what becomes durable later is for the next one.
+        let upto = *durable.borrow_and_update();
         let message = tokio::select! {
             biased;
             () = agent.stop.cancelled() => {
@@ -140,17 +141,17 @@ async fn talk(
                 let stats = agent.measure().await;
                 FromWorker::Stats { stats, running_tasks: *running.borrow_and_update() }
             }
-            () = std::future::ready(()), if more => {
+            () = std::future::ready(()), if upto > sent => {
                 let events = agent.spool.after(sent, BATCH, BATCH_BYTES);
                 let Some(last) = events.last() else {
                     // What was there has been acknowledged meanwhile.
-                    sent = *durable.borrow();
+                    sent = upto;
                     continue;
                 };
                 sent = last.seq;
                 FromWorker::Events(events)
             }
-            Ok(()) = durable.changed(), if !more => continue,
+            Ok(()) = durable.changed(), if upto <= sent => continue,
         };
         send.send(&message).await?;
     }
