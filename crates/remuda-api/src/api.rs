@@ -87,9 +87,22 @@ impl Api {
         }
     }
 
+    /// Does something on a node. What a job class refuses is an error here.
+    pub(crate) async fn work(
+        &self,
+        node: &NodeId,
+        op: work::Op,
+        deadline: Duration,
+    ) -> Result<work::Done, Failure> {
+        match self.control().work(node, op, deadline).await? {
+            work::Done::Refused(failure) => Err(failure),
+            done => Ok(done),
+        }
+    }
+
     /// Starts a task; the record is what the node made of it.
     pub(crate) async fn start(&self, node: &NodeId, op: work::Op) -> Result<TaskRecord, Failure> {
-        match self.control().work(node, op, WORK_DEADLINE).await? {
+        match self.work(node, op, WORK_DEADLINE).await? {
             work::Done::Started(record) => Ok(*record),
             other => Err(unexpected(&other)),
         }

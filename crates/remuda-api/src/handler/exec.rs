@@ -206,12 +206,12 @@ impl Command {
     async fn command(&self, command: &ExecCommand) -> Result<(), Failure> {
         let payload = serde_json::to_vec(command).map_err(|error| Failure::internal(&error))?;
         let op = work::Op::Command { task: self.task.clone(), payload };
-        self.api.control().work(&self.node, op, STDIN_DEADLINE).await.map(drop)
+        self.api.work(&self.node, op, STDIN_DEADLINE).await.map(drop)
     }
 
     async fn stop(&self) {
         let op = work::Op::Stop { task: self.task.clone(), grace_ms: GRACE_MS };
-        if let Err(failure) = self.api.control().work(&self.node, op, WORK_DEADLINE).await {
+        if let Err(failure) = self.api.work(&self.node, op, WORK_DEADLINE).await {
             // The worker stops it by itself when nobody follows its output.
             tracing::info!(node = %self.node, task = %self.task, %failure, "cannot stop a command");
         }

@@ -113,7 +113,7 @@ pub(crate) async fn request_class(
         .into());
     }
     let op = work::Op::Request { class: request.class, payload: to_class(&request.payload) };
-    match api.control().work(&node, op, Duration::from_millis(timeout_ms)).await? {
+    match api.work(&node, op, Duration::from_millis(timeout_ms)).await? {
         work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
         other => Err(unexpected(&other).into()),
     }

@@ -77,7 +77,7 @@ pub(crate) async fn forget_task(
     Params(query): Params<NodeQuery>,
 ) -> Answer<StatusCode> {
     let node = api.locate(&task, query.node).await?;
-    match api.control().work(&node, work::Op::Forget { task }, WORK_DEADLINE).await? {
+    match api.work(&node, work::Op::Forget { task }, WORK_DEADLINE).await? {
         work::Done::Accepted => Ok(StatusCode::NO_CONTENT),
         other => Err(unexpected(&other).into()),
     }
@@ -96,7 +96,7 @@ pub(crate) async fn command_task(
 ) -> Answer<Json<ClassReply>> {
     let node = api.locate(&task, query.node).await?;
     let op = work::Op::Command { task, payload: to_class(&request.payload) };
-    match api.control().work(&node, op, WORK_DEADLINE).await? {
+    match api.work(&node, op, WORK_DEADLINE).await? {
         work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
         other => Err(unexpected(&other).into()),
     }
@@ -118,7 +118,7 @@ pub(crate) async fn stop_task(
         return Err(Failure::invalid(reason).into());
     }
     let node = api.locate(&task, query.node).await?;
-    match api.control().work(&node, work::Op::Stop { task, grace_ms }, WORK_DEADLINE).await? {
+    match api.work(&node, work::Op::Stop { task, grace_ms }, WORK_DEADLINE).await? {
         work::Done::Accepted => Ok(StatusCode::ACCEPTED),
         other => Err(unexpected(&other).into()),
     }

@@ -4,14 +4,14 @@ use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use remuda_driver_exec::{ExecCommand, ExecSpec};
-use remuda_model::{ExitStatus, Failure, TaskEnd};
+use remuda_model::{ErrorKind, ExitStatus, Failure, TaskEnd};
 use remuda_plugin::{
     Input, JobClass, Running, Task,
     output::{DEFAULT_MAX_BYTES, OutputLog, OutputState, OutputWriter, Source},
 };
 use tokio::sync::watch;
 
-/// `cat` repeats its standard input, `wait` waits to be stopped.
+/// `cat` repeats its standard input, `wait` waits to be stopped, `refuse` is not started.
 pub(super) struct Played {
     pub(super) dir: PathBuf,
     /// The tasks that have ended, each with the grace it was given if it was stopped.
@@ -28,6 +28,9 @@ impl JobClass for Played {
     type Event = String;
 
     async fn start(&self, task: Task<Self>, spec: ExecSpec) -> Result<Running, Failure> {
+        if spec.argv[0] == "refuse" {
+            return Err(Failure::new(ErrorKind::Conflict, "not this").code("stale_epoch"));
+        }
         let dir = self.dir.join(task.id().as_str());
         let writer = OutputWriter::open(&dir, DEFAULT_MAX_BYTES).expect("writable");
         let (state, receiver) = watch::channel(OutputState::default());

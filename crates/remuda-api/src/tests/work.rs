@@ -44,6 +44,18 @@ async fn a_command_gets_its_input_and_gives_its_output_and_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_class_refuses_is_an_error() {
+    let node = Node::start().await;
+    for detach in [false, true] {
+        let body = json!({"argv": ["refuse"], "detach": detach}).to_string();
+        let path = "/v1/nodes/c1/exec";
+        let refused = node.server.call("POST", path, &node.server.operate, &body).await;
+        assert_eq!((refused.status, refused.message().as_str()), (409, "not this"));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_is_stopped_when_its_caller_goes_away() {
     let mut node = Node::start().await;
     let mut stream = exec(&node, &json!({"argv": ["wait"]})).await;
