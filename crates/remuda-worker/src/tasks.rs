@@ -209,7 +209,7 @@ impl Tasks {
     async fn ask(&self, message: impl FnOnce(ReplyTo) -> Message) -> Result<Answer, Failure> {
         let (reply, answer) = oneshot::channel();
         self.tell(message(reply)).await?;
-        answer.await.unwrap_or_else(|_gone| Err(failures::shutting_down()))
+        answer.await.unwrap_or_else(|_gone| Err(failures::cut_off()))
     }
 
     async fn tell(&self, message: Message) -> Result<(), Failure> {

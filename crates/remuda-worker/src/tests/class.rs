@@ -150,6 +150,7 @@ impl JobClass for TestClass {
         match spec.as_str() {
             "refuse" => Err(Failure::invalid("a spec that is refused")),
             "panic" => panic!("on purpose"),
+            "slow" => std::future::pending().await,
             dir if dir.starts_with('/') => Ok(talkative(dir)),
             _ => Ok(self.run(task)),
         }

@@ -95,6 +95,19 @@ async fn starts_that_fail_leave_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_knows_what_became_of_a_start_that_the_shutdown_cuts_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, owner) = Node::owned(dir.path(), true).await;
+    let seen = node.seen.clone();
+    let (reply, ()) = tokio::join!(owner.start_task("t1", "slow", false), async {
+        seen.wait("start t1").await;
+        node.stop().await;
+    });
+    let failure = reply.expect_err("nobody says that it has started");
+    assert_eq!(failure.kind, ErrorKind::OutcomeUnknown, "{failure}");
+}
+
+#[tokio::test]
 async fn a_panic_fails_one_task() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, mut owner) = Node::owned(dir.path(), true).await;
