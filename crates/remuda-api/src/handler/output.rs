@@ -114,9 +114,7 @@ impl Output {
                 }
                 Err(error) => {
                     let lost = *self.lost.get_or_insert_with(Instant::now);
-                    let may_return =
-                        matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotConnected);
-                    if !self.follow || !may_return || lost.elapsed() >= PATIENCE {
+                    if !self.follow || !may_return(&error) || lost.elapsed() >= PATIENCE {
                         return Err(error);
                     }
                     self.stream = None;
@@ -125,6 +123,13 @@ impl Output {
             }
         }
     }
+}
+
+/// Whether the output may be had again from where it broke off: the way to the node is lost, or a
+/// former owner of it was asked.
+fn may_return(error: &Failure) -> bool {
+    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::NotConnected)
+        || error.code == "stale_epoch"
 }
 
 fn line(chunk: Chunk) -> OutputLine {
@@ -151,4 +156,18 @@ pub(super) fn pulled(output: Output) -> Response {
         Some((Ok::<_, Infallible>(encode(&line)), rest))
     });
     ndjson(Body::from_stream(lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_of_a_node_that_moves_goes_on() {
+        let moved = Failure::new(ErrorKind::Conflict, "an older owner").code("stale_epoch");
+        assert!(may_return(&moved));
+        assert!(may_return(&Failure::new(ErrorKind::NotConnected, "no link")));
+        assert!(!may_return(&Failure::not_found("no such task")));
+        assert!(!may_return(&Failure::new(ErrorKind::Conflict, "another one")));
+    }
 }

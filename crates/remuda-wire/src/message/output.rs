@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the word of the command line")]
 pub struct Follow {
-    /// Under which ownership it is asked.
+    /// Under which ownership it is asked; reading is no command, so workers answer any.
     pub epoch: Epoch,
     /// Whose output.
     pub task: TaskId,

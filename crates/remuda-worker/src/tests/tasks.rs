@@ -202,13 +202,19 @@ async fn output_is_sent_in_order_and_kept_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_follower_with_an_old_epoch_is_refused() {
+async fn output_is_for_every_epoch_and_moves_none() {
     let dir = tempfile::tempdir().unwrap();
     let (_node, mut owner) = Node::owned(dir.path(), true).await;
-    owner.start_task("t1", "", false).await.expect("starts");
-    owner.epoch = 4;
-    let chunks = follow(&owner, "t1").await;
-    assert!(matches!(chunks.as_slice(), [Chunk::Failed(failure)] if failure.code == "stale_epoch"));
+    let output = tempfile::tempdir().unwrap();
+    let spec = output.path().to_str().expect("plain");
+    owner.start_task("t1", spec, false).await.expect("starts");
+    for epoch in [4, 99] {
+        owner.epoch = epoch;
+        let chunks = follow(&owner, "t1").await;
+        assert!(matches!(chunks.last(), Some(Chunk::End(_))), "{epoch}: {chunks:?}");
+    }
+    owner.epoch = 5;
+    assert!(record(&owner, "t1").await.is_some(), "the owner is still obeyed");
 }
 
 #[tokio::test]
