@@ -32,7 +32,8 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]))?;
     let mut skipped = Vec::new();
     for (program, package, tests) in PROGRAMS {
-        if !quick && !has(program) && !(apt(&[package]) && has(program)) {
+        let is_there = quick || has(program) || (apt(&[package]) && has(program));
+        if !is_there {
             untested.note(tests, &format!("`{program}` is missing (apt-get install {package})"));
             skipped.extend(["--skip", tests]);
         }
