@@ -237,6 +237,8 @@ impl Control {
         let mut me = new_record(self.shared.me.clone(), self.shared.addresses());
         me.active = true;
         VERSION.clone_into(&mut me.version);
+        // An attempt at an earlier boot may have come as far as a record of that boot.
+        me.generation = self.shared.generation().unwrap_or_default();
         // The identity comes last: until then a crash leaves a cluster that can be founded again.
         let tokens = tokens.into_iter().map(Change::CreateToken);
         let changes = [Change::PutNode(me)].into_iter().chain(tokens).chain([Change::Init(record)]);

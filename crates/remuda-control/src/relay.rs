@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use remuda_link::{Link, LinkError, Priority, Stream, StreamError, code, splice};
-use remuda_model::{NodeId, Roles};
+use remuda_link::{Link, LinkError, Peer, Priority, Stream, StreamError, code, splice};
+use remuda_model::{NodeId, Role, Roles};
 use remuda_wire::message::{
     OUTPUT, RELAY, RELAY_UP, SESSION, WORK,
     control::{Relay, RelayUp},
@@ -130,6 +130,10 @@ impl Control {
     /// Passes a worker's session on to its owner, for as long as it lasts.
     pub(crate) async fn relay_up(&self, owner: &NodeId, link: Link, mut stream: Stream) {
         let node = link.peer().node.clone();
+        if !self.may_relay(link.peer()) {
+            stream.reset(code::REFUSED, "the cluster does not know the node in this role");
+            return;
+        }
         let Some(to_owner) = self.shared.peers.link_to(owner) else {
             stream.reset(code::REFUSED, "the owner is not linked");
             return;
@@ -147,6 +151,14 @@ impl Control {
         let session = self.shared.relayed.add(&node, link);
         drop(splice(stream, onward).await);
         self.shared.relayed.remove(&node, session);
+    }
+
+    /// Whether the owner will know the peer in the role that it has proved here: by its record, or
+    /// without one as a worker.
+    fn may_relay(&self, peer: &Peer) -> bool {
+        let state = self.shared.replica.state();
+        let known = state.node(&peer.node).map_or(Role::Worker, |node| node.roles.link_role());
+        known == peer.role
     }
 
     /// Takes the session of a worker that another control node passes on.

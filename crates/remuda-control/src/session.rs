@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remuda_link::{Link, Stream, code};
-use remuda_model::{Epoch, Failure, NodeId, Roles};
+use remuda_model::{Epoch, Failure, NodeId, Role, Roles};
 use remuda_state::Refusal;
 use remuda_wire::message::{
     announce::{Announce, Answer},
@@ -43,7 +43,7 @@ impl Control {
     async fn placement(&self, link: &Link, announce: &Announce) -> Answer {
         self.reach_epoch(announce.epoch).await;
         let peer = &link.peer().node;
-        self.check_boot(announce)?;
+        self.check_boot(announce, link.peer().role)?;
         let state = self.shared.replica.state();
         let owner = state.owner_of(peer);
         let addresses = owner.as_ref().and_then(|owner| state.node(owner));
@@ -60,14 +60,18 @@ impl Control {
         place(announce, situation)
     }
 
-    /// Refuses boots that the cluster knows to be over.
-    fn check_boot(&self, announce: &Announce) -> Result<(), Failure> {
+    /// Refuses boots that the cluster knows to be over, and whoever has proved other roles than
+    /// the node of that name has.
+    fn check_boot(&self, announce: &Announce, proved: Role) -> Result<(), Failure> {
         let (node, offered) = (&announce.node, announce.generation);
         let state = self.shared.replica.state();
         if is_removed(&state, node, offered) {
             return Err(removed(node));
         }
         match state.node(node) {
+            Some(record) if record.roles.link_role() != proved => {
+                Err(Refusal::OtherRoles(node.clone()).into())
+            }
             Some(record) if record.generation > offered => {
                 let (node, known) = (node.clone(), record.generation);
                 Err(Refusal::StaleGeneration { node, offered, known }.into())
@@ -92,7 +96,7 @@ impl Control {
             Some(owner) if owner != self.shared.me => self.relay_up(&owner, link, stream).await,
             _ => {
                 let roles = match link.peer().role {
-                    remuda_model::Role::Control => Roles::CONTROL,
+                    Role::Control => Roles::CONTROL,
                     _ => Roles::WORKER,
                 };
                 self.open_session(node, roles, Path::Direct(link), stream).await;
@@ -109,8 +113,14 @@ impl Control {
         mut stream: Stream,
     ) {
         let received = tokio::time::timeout(RECEIVE, stream.recv(MAX_ANNOUNCE)).await;
-        let Ok(Ok(Some(FromWorker::Hello { announce, epoch, status, running_tasks, next_event, .. }))) =
-            received
+        let Ok(Ok(Some(FromWorker::Hello {
+            announce,
+            epoch,
+            status,
+            running_tasks,
+            next_event,
+            ..
+        }))) = received
         else {
             stream.reset(code::CANCELLED, "a session starts with a greeting");
             return;
@@ -120,7 +130,7 @@ impl Control {
             return;
         }
         self.reach_epoch(epoch).await;
-        if let Err(failure) = self.check_boot(&announce) {
+        if let Err(failure) = self.check_boot(&announce, roles.link_role()) {
             stream.reset(code::REFUSED, &failure.message);
             return;
         }

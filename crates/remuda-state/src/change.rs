@@ -35,7 +35,8 @@ pub enum Change {
     Init(ClusterRecord),
     /// A node presents itself: the record is made, or its announced fields are replaced.
     ///
-    /// `active`, `created` and `modified` of a record that exists are kept.
+    /// `active`, `created` and `modified` of a record that exists are kept; its roles are for
+    /// life.
     PutNode(NodeRecord),
     /// A node's labels are replaced.
     SetLabels {

@@ -64,6 +64,9 @@ pub enum Refusal {
         /// The index of the state.
         applied: u64,
     },
+    /// The name belongs to a node of the other kind. A node never changes its roles.
+    #[error("node `{0}` is known with other roles")]
+    OtherRoles(NodeId),
 }
 
 impl Refusal {
@@ -81,6 +84,7 @@ impl Refusal {
             Self::UnknownToken(_) => "unknown_token",
             Self::TooMuch(_) => "too_much",
             Self::OldIndex { .. } => "old_index",
+            Self::OtherRoles(_) => "other_roles",
         }
     }
 
@@ -96,7 +100,8 @@ impl Refusal {
             | Self::ActiveControl(_)
             | Self::LastControl(_)
             | Self::RevisionConflict { .. }
-            | Self::StaleGeneration { .. } => ErrorKind::Conflict,
+            | Self::StaleGeneration { .. }
+            | Self::OtherRoles(_) => ErrorKind::Conflict,
         }
     }
 
@@ -111,6 +116,9 @@ impl Refusal {
                 "give each machine its own name; a machine whose data directory was lost comes \
                  back after `remuda node remove`",
             ),
+            Self::OtherRoles(_) => {
+                Some("give the new node another name, or remove the old one first")
+            }
             Self::UnknownToken(_) => Some("`remuda token list` shows the tokens"),
             _ => None,
         }

@@ -197,6 +197,9 @@ impl ClusterState {
     fn put_node(&mut self, now: Revision, node: &NodeRecord) -> Result<Outcome, Refusal> {
         let mut record = node.clone();
         if let Some(present) = self.nodes.get(&node.id) {
+            if node.roles != present.roles {
+                return Err(Refusal::OtherRoles(node.id.clone()));
+            }
             if node.generation < present.generation {
                 return Err(Refusal::StaleGeneration {
                     node: node.id.clone(),

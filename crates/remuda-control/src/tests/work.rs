@@ -6,14 +6,30 @@ use bytes::Bytes;
 use remuda_link::Priority;
 use remuda_model::{ErrorKind, NodeStatus};
 use remuda_wire::message::{
-    ANNOUNCE,
+    ANNOUNCE, SESSION,
     announce::{Announce, Answer, Placement},
     output::Chunk,
+    session::{FromOwner, FromWorker},
     work,
 };
 
 use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Plan, id, request, until};
 use crate::{Consistency, TaskFilter};
+
+fn announce(name: &str, generation: u64) -> Announce {
+    Announce {
+        node: id(name),
+        generation: remuda_model::Generation(generation),
+        boot: generation,
+        roles: remuda_model::Roles::WORKER,
+        version: "1".into(),
+        addresses: Vec::new(),
+        labels: remuda_model::Labels::default(),
+        attributes: std::collections::BTreeMap::new(),
+        epoch: remuda_model::Epoch(0),
+        unreachable: Vec::new(),
+    }
+}
 
 async fn echoes(node: &Node, worker: &FakeWorker) {
     let reply = node.control.work(&worker.id, request("[1]"), DEADLINE).await;
@@ -106,16 +122,8 @@ async fn announcements_have_their_answers() {
     let stranger = cluster.stranger(&name);
     let owner = cluster.owner(&name);
     let announce = |unreachable: &[&str], generation| Announce {
-        node: id(&name),
-        generation: remuda_model::Generation(generation),
-        boot: generation,
-        roles: remuda_model::Roles::WORKER,
-        version: "1".into(),
-        addresses: Vec::new(),
-        labels: remuda_model::Labels::default(),
-        attributes: std::collections::BTreeMap::new(),
-        epoch: remuda_model::Epoch(0),
         unreachable: unreachable.iter().map(|name| id(name)).collect(),
+        ..announce(&name, generation)
     };
     let epoch = owner.control.shared.replica.state().epoch();
     let asks = async |node: &Node, announce: Announce| -> Answer {
@@ -136,6 +144,34 @@ async fn announcements_have_their_answers() {
     let other = Announce { node: id("w-other"), ..announce(&[], 1) };
     let mismatch = asks(owner, other).await.expect_err("not its name");
     assert_eq!(mismatch.code, "node_id_mismatch");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_under_the_name_of_a_control_node_gets_no_session() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let impostor = FakeWorker::start(&cluster, "c2");
+    impostor.refusal("other_roles").await;
+    impostor.stop().await;
+    // Whoever does without the announcement is refused as well.
+    let owner = cluster.owner("c2");
+    let link = super::fixture::link_as(&cluster, "c2", &owner.url).await;
+    let mut stream = link.open(SESSION, Priority::Events).await.expect("opens");
+    let hello = FromWorker::Hello {
+        announce: Box::new(announce("c2", 9)),
+        epoch: remuda_model::Epoch(0),
+        status: NodeStatus::Ready,
+        running_tasks: 0,
+        next_event: 1,
+        last_event: 0,
+    };
+    stream.send(&hello).await.expect("sent");
+    let refused = stream.recv::<FromOwner>(1 << 16).await;
+    assert!(matches!(refused, Err(remuda_link::StreamError::Reset { .. })), "{refused:?}");
+    for node in &cluster.nodes {
+        let state = node.control.shared.replica.state();
+        assert_eq!(state.controls(), [id("c1"), id("c2")], "at {}", node.id);
+    }
     cluster.stop().await;
 }
 

@@ -156,13 +156,27 @@ fn an_active_control_node_stays_and_the_last_stays_active() {
     assert_eq!(driver.state.controls(), ids(&["a"]));
     assert_eq!(driver.remove("a"), Err(Refusal::ActiveControl(id("a"))));
     assert_eq!(driver.set_active("a", false), Err(Refusal::LastControl(id("a"))));
-    let as_worker = driver.change(Change::PutNode(node("a", Roles::WORKER)));
-    assert_eq!(as_worker, Err(Refusal::LastControl(id("a"))));
     driver.put("b", Roles::CONTROL);
     driver.set_active("b", true).unwrap();
-    driver.change(Change::PutNode(node("a", Roles::WORKER))).unwrap();
-    assert_eq!(driver.state.controls(), ids(&["b"]), "a worker owns nothing");
+    driver.set_active("a", false).unwrap();
     driver.remove("a").unwrap();
+}
+
+#[test]
+fn a_node_keeps_its_roles() {
+    let mut driver = Driver::default();
+    for name in ["a", "b"] {
+        driver.put(name, Roles::CONTROL);
+        driver.set_active(name, true).unwrap();
+    }
+    driver.put("w", Roles::WORKER);
+    for (name, roles) in [("a", Roles::WORKER), ("w", Roles::CONTROL)] {
+        let mut other = node(name, roles);
+        other.generation = Generation(9);
+        let refused = driver.change(Change::PutNode(other));
+        assert_eq!(refused, Err(Refusal::OtherRoles(id(name))));
+    }
+    assert_eq!(driver.state.controls(), ids(&["a", "b"]));
 }
 
 #[test]
