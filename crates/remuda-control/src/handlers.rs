@@ -120,7 +120,7 @@ impl Control {
             client::Call::Work { node, deadline_ms, op } => {
                 self.client_may(link.peer(), Scope::Operate)?;
                 let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
-                self.work(&node, op, deadline).await.map(client::Done::Work)
+                self.work_apart(&node, op, deadline).await.map(client::Done::Work)
             }
             client::Call::Nodes => {
                 self.client_may(link.peer(), Scope::Read)?;

@@ -40,6 +40,20 @@ impl Control {
         op: work::Op,
         deadline: Duration,
     ) -> Result<work::Done, Failure> {
+        match self.work_apart(node, op, deadline).await? {
+            work::Done::Refused(failure) => Err(failure),
+            done => Ok(done),
+        }
+    }
+
+    /// As [`work`](Self::work), with what the job class says apart from failures of the call: a
+    /// class may say "not connected" about something of its own, and must not be asked again.
+    pub(crate) async fn work_apart(
+        &self,
+        node: &NodeId,
+        op: work::Op,
+        deadline: Duration,
+    ) -> work::Reply {
         if let Some(route) = self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
             let reply = route.call(&self.shared.peers, node, &op, deadline).await;
             // Refused because the worker has another owner by now: nothing was done.
@@ -57,19 +71,14 @@ impl Control {
         node: &NodeId,
         op: &work::Op,
         deadline: Duration,
-    ) -> Result<work::Done, Failure> {
+    ) -> work::Reply {
         match self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
             Some(route) => route.call(&self.shared.peers, node, op, deadline).await,
             None => Err(not_connected(node)),
         }
     }
 
-    async fn work_elsewhere(
-        &self,
-        node: &NodeId,
-        op: work::Op,
-        deadline: Duration,
-    ) -> Result<work::Done, Failure> {
+    async fn work_elsewhere(&self, node: &NodeId, op: work::Op, deadline: Duration) -> work::Reply {
         let start = Instant::now();
         let end = start + deadline;
         let patience = end.min(start + MOVING);
@@ -113,7 +122,7 @@ impl Control {
         node: &NodeId,
         op: &work::Op,
         left: Duration,
-    ) -> Result<work::Done, Failure> {
+    ) -> work::Reply {
         if *owner == self.shared.me {
             return self.work_here(node, op, left).await;
         }
@@ -203,6 +212,7 @@ fn read_labels(reply: &[u8]) -> Option<Labels> {
     text.parse().ok()
 }
 
+/// Whether the call itself failed before anything was sent. Never of the words of a job class.
 fn was_not_sent(failure: &Failure) -> bool {
     failure.kind == ErrorKind::NotConnected
         || matches!(failure.code.as_str(), "control_unreachable" | "stale_epoch")

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,8 +13,8 @@ use remuda_link::{
     Authority, Endpoint, EndpointConfig, Identity, Limits, Link, Priority, Router, Stream,
 };
 use remuda_model::{
-    ClusterId, Epoch, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles,
-    TaskEnd, Transport,
+    ClusterId, Epoch, ErrorKind, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus,
+    Role, Roles, TaskEnd, Transport,
 };
 use remuda_plugin::Class;
 use remuda_runtime::Supervisor;
@@ -279,6 +282,8 @@ pub(super) struct FakeWorker {
     /// The code of the last refusal.
     pub refused: watch::Receiver<Option<String>>,
     pub say: mpsc::Sender<Say>,
+    /// How often it was asked for what it refuses.
+    pub asked: Arc<AtomicU32>,
     supervisor: Supervisor,
 }
 
@@ -314,7 +319,12 @@ impl FakeWorker {
         let config = endpoint(identity, &cluster.nodes[0].control);
         let (endpoint, _links) = Endpoint::new(config, supervisor.clone()).expect("an endpoint");
         let mut router = Router::new();
-        router.route(WORK, &[Role::Control], answer_work);
+        let asked: Arc<AtomicU32> = Arc::default();
+        let counted = Arc::clone(&asked);
+        router.route(WORK, &[Role::Control], move |_link, stream| {
+            let counted = Arc::clone(&counted);
+            async move { answer_work(stream, &counted).await }
+        });
         router.route(OUTPUT, &[Role::Control], answer_output);
         let (session, sessions) = watch::channel((None, 0));
         let (acknowledged, acknowledgements) = watch::channel(0);
@@ -338,6 +348,7 @@ impl FakeWorker {
             acknowledged: acknowledgements,
             refused: refusals,
             say,
+            asked,
             supervisor,
         }
     }
@@ -473,13 +484,19 @@ impl Drop for Closing {
 }
 
 /// Answers a request with its payload, and a request for the epoch with that.
-async fn answer_work(_link: Link, mut stream: Stream) {
+async fn answer_work(mut stream: Stream, asked: &AtomicU32) {
     let Ok(bytes) = stream.read_to_end(1 << 20).await else { return };
     let call: work::Call = remuda_wire::decode(&bytes).expect("a call");
     let reply: work::Reply = match call.op {
         work::Op::Request { payload, .. } if payload == b"\"hang\"" => {
             stream.stopped().await;
             return;
+        }
+        work::Op::Request { payload, .. } if payload == b"\"refuse\"" => {
+            asked.fetch_add(1, Ordering::SeqCst);
+            // Words of the class, about something of its own.
+            let failure = Failure::new(ErrorKind::NotConnected, "the robot is not connected");
+            Ok(work::Done::Refused(failure.code("stale_epoch")))
         }
         work::Op::Request { payload, .. } => Ok(work::Done::Payload(payload)),
         work::Op::Tasks => Ok(work::Done::Tasks(Vec::new())),

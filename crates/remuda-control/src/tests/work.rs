@@ -175,6 +175,33 @@ async fn a_worker_under_the_name_of_a_control_node_gets_no_session() {
     cluster.stop().await;
 }
 
+/// The class uses the very kind and code by which a call says that nothing was sent, while the
+/// worker is moving and would be looked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_class_refuses_is_not_asked_again() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let workers = ["c1", "c2"].map(|name| FakeWorker::start(&cluster, &cluster.worker_of(name)));
+    for worker in &workers {
+        worker.connected().await;
+        known(&cluster, worker).await;
+    }
+    for (number, node) in (1..).zip(&cluster.nodes) {
+        for worker in &workers {
+            let reply = node.control.work(&worker.id, request("\"refuse\""), DEADLINE).await;
+            let failure = reply.expect_err("refused");
+            assert_eq!(failure.message, "the robot is not connected");
+            let asked = worker.asked.load(std::sync::atomic::Ordering::SeqCst);
+            assert_eq!(asked, number, "{} by way of {}", worker.id, node.id);
+        }
+    }
+    // Whoever passes the answer on keeps it apart.
+    for node in &cluster.nodes {
+        let apart = node.control.work_apart(&workers[0].id, request("\"refuse\""), DEADLINE).await;
+        assert!(matches!(apart, Ok(work::Done::Refused(_))), "{apart:?}");
+    }
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_say_whether_anything_was_done() {
     let cluster = Cluster::start(&["c1", "c2"]).await;
