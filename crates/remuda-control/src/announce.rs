@@ -18,8 +18,29 @@ pub(crate) struct Situation<'a> {
     pub addresses: Vec<LinkUrl>,
     /// Whether this node has a link to the owner, so that it could relay.
     pub linked: bool,
-    /// The boot whose session is alive here on another link.
-    pub live: Option<Generation>,
+    /// The process whose session is alive here.
+    pub live: Option<Process>,
+}
+
+/// One process of a node: how often the node has booted, and a number that was made at random when
+/// the process started, because copies of a data directory count the same boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub generation: Generation,
+    pub boot: u64,
+}
+
+impl Process {
+    pub(crate) fn of(announce: &Announce) -> Self {
+        Self { generation: announce.generation, boot: announce.boot }
+    }
+
+    /// Whether this process may take the session of another one that is alive: the same process
+    /// may, and one that was started later. Of two copies that count the same boot, the first
+    /// stays.
+    pub(crate) fn may_replace(self, live: Self) -> bool {
+        self == live || self.generation > live.generation
+    }
 }
 
 /// Answers an announcement.
@@ -36,7 +57,7 @@ pub(crate) fn place(announce: &Announce, now: Situation<'_>) -> Answer {
     };
     if owner == *now.me {
         return match now.live {
-            Some(live) if live != announce.generation => Err(in_use(&announce.node)),
+            Some(live) if !Process::of(announce).may_replace(live) => Err(in_use(&announce.node)),
             _ => Ok(Placement::Owned { epoch }),
         };
     }
@@ -130,13 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn a_live_session_yields_only_to_its_own_process() {
+    fn a_live_session_yields_to_its_own_process_and_to_a_later_boot() {
         let (me, peer) = (id("c1"), id("w1"));
-        let with =
-            |live| Situation { live: Some(Generation(live)), ..situation(&me, &peer, Some("c1")) };
-        assert!(place(&announce(&[]), with(3)).is_ok());
-        for other in [2, 4] {
-            let refused = place(&announce(&[]), with(other)).expect_err("in use");
+        let answer = |generation, boot| {
+            let live = Some(Process { generation: Generation(generation), boot });
+            place(&announce(&[]), Situation { live, ..situation(&me, &peer, Some("c1")) })
+        };
+        assert!(answer(3, 1).is_ok(), "the process itself");
+        assert!(answer(2, 7).is_ok(), "the boot before");
+        for (generation, boot) in [(3, 2), (4, 1), (4, 2)] {
+            let refused = answer(generation, boot).expect_err("in use");
             assert_eq!(refused.code, "node_id_in_use");
         }
     }

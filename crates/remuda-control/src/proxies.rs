@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use remuda_model::{Generation, NodeId, NodeView};
+use remuda_model::{NodeId, NodeView};
 use tokio::sync::{mpsc, watch};
 
 use self::{actor::Actor, core::Core};
@@ -23,7 +23,7 @@ pub(crate) use self::{
     core::{Facts, Hello, Place},
     route::{NOT_HERE, Path, Route, not_connected},
 };
-use crate::{Control, ownership};
+use crate::{Control, announce::Process, ownership};
 
 /// How many sessions may wait for a proxy. They come one by one; more means a broken worker.
 const WAITING_SESSIONS: usize = 8;
@@ -53,10 +53,9 @@ impl Proxy {
         Some(view)
     }
 
-    /// The boot whose session is alive.
-    pub(crate) fn live(&self) -> Option<Generation> {
-        let alive = self.route.load().as_ref().is_some_and(|route| route.is_alive());
-        alive.then(|| self.view.borrow().as_ref().map(|view| view.generation)).flatten()
+    /// The process whose session is alive.
+    pub(crate) fn live(&self) -> Option<Process> {
+        self.route.load().as_ref().filter(|route| route.is_alive()).map(|route| route.process)
     }
 
     /// Says where the worker belongs; the latest word counts.

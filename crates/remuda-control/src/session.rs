@@ -143,8 +143,9 @@ impl Control {
             Path::Direct(_) => None,
             Path::Via(control) => Some(control.clone()),
         };
+        let boot = announce.boot;
         let facts = Facts::announced(*announce, roles);
-        let hello = Hello { facts, status, running_tasks, next_event, via };
+        let hello = Hello { facts, boot, status, running_tasks, next_event, via };
         self.attach(&node, Session { hello, path, stream }, place).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use remuda_link::{RecvHalf, SendHalf, Stream, code};
-use remuda_model::{Event, EventBody, NodeId};
+use remuda_model::{Epoch, Event, EventBody, NodeId};
 use remuda_runtime::{CancellationToken, wall_ms};
 use remuda_state::Change;
 use remuda_wire::message::session::{FromOwner, FromWorker};
@@ -199,10 +199,8 @@ impl Actor {
                 }
                 Effect::End => false,
                 Effect::Route(epoch) => {
-                    let path = self.session.as_ref().map(|open| open.path.clone());
-                    let route =
-                        epoch.zip(path).map(|(epoch, path)| Arc::new(Route { path, epoch }));
-                    self.proxy.route.store(route);
+                    let route = epoch.and_then(|epoch| self.route(epoch));
+                    self.proxy.route.store(route.map(Arc::new));
                     true
                 }
                 Effect::Publish => {
@@ -234,6 +232,11 @@ impl Actor {
                 effects.extend(self.core.handle(Input::Lost));
             }
         }
+    }
+
+    fn route(&self, epoch: Epoch) -> Option<Route> {
+        let path = self.session.as_ref()?.path.clone();
+        Some(Route { path, process: self.core.process()?, epoch })
     }
 
     /// Ends this side of the session in good order; the worker may be waiting for that.

@@ -9,7 +9,7 @@ use remuda_model::{
 use remuda_state::NodeRecord;
 use remuda_wire::message::{announce::Announce, session::FromWorker};
 
-use crate::announce::in_use;
+use crate::announce::{Process, in_use};
 
 /// What a worker says about itself that the cluster keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ impl Facts {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hello {
     pub facts: Facts,
+    /// Tells apart processes that count the same boot.
+    pub boot: u64,
     pub status: NodeStatus,
     pub running_tasks: u32,
     /// The number of the first event that the worker still keeps.
@@ -148,6 +150,7 @@ pub(crate) struct Core {
     node: NodeId,
     place: Place,
     facts: Option<Facts>,
+    boot: u64,
     status: NodeStatus,
     running_tasks: u32,
     stats: Option<NodeStats>,
@@ -166,6 +169,7 @@ impl Core {
             node,
             place,
             facts: None,
+            boot: 0,
             status: NodeStatus::NotConnected,
             running_tasks: 0,
             stats: None,
@@ -180,6 +184,11 @@ impl Core {
     /// The boot of the worker that was heard last.
     pub(crate) fn generation(&self) -> Option<Generation> {
         self.facts.as_ref().map(|facts| facts.generation)
+    }
+
+    /// The process that was heard last.
+    pub(crate) fn process(&self) -> Option<Process> {
+        self.generation().map(|generation| Process { generation, boot: self.boot })
     }
 
     /// The worker as users see it, once it was heard.
@@ -248,12 +257,13 @@ impl Core {
             return;
         };
         let offered = hello.facts.generation;
-        let known = self.generation();
-        if alive && self.connected && known != Some(offered) {
+        let process = Process { generation: offered, boot: hello.boot };
+        let holds = |live| !process.may_replace(live);
+        if alive && self.connected && self.process().is_some_and(holds) {
             out.push(Effect::Refuse(in_use(&self.node)));
             return;
         }
-        let highest = known.max(recorded.map(|facts| facts.generation));
+        let highest = self.generation().max(recorded.map(|facts| facts.generation));
         if let Some(highest) = highest.filter(|highest| *highest > offered) {
             out.push(Effect::Refuse(stale(&self.node, offered, highest)));
             return;
@@ -263,6 +273,7 @@ impl Core {
         self.seen = self.seen.max(before);
         self.reported = Some(self.reported.map_or(before, |reported| reported.max(before)));
         self.facts = Some(hello.facts);
+        self.boot = hello.boot;
         self.status = hello.status;
         self.running_tasks = hello.running_tasks;
         self.via = hello.via;

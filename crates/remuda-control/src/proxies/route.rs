@@ -7,7 +7,7 @@ use remuda_link::{CallError, Link, Priority};
 use remuda_model::{Epoch, ErrorKind, Failure, NodeId};
 use remuda_wire::message::{RELAY, WORK, control::Relay, work};
 
-use crate::peers::Peers;
+use crate::{announce::Process, peers::Peers};
 
 /// A relayed stream is reset with this code when the relaying node cannot pass it on; nothing was
 /// done.
@@ -26,6 +26,8 @@ pub(crate) enum Path {
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub path: Path,
+    /// Who has the session.
+    pub process: Process,
     pub epoch: Epoch,
 }
 

@@ -139,8 +139,10 @@ async fn announcements_have_their_answers() {
     let relay = Placement::Relay { epoch, owner: owner.id.clone() };
     assert_eq!(asks(stranger, announce(&["c1"], 1)).await, Ok(relay));
     assert_eq!(asks(owner, announce(&[], 1)).await, Ok(Placement::Owned { epoch }));
-    let in_use = asks(owner, announce(&[], 2)).await.expect_err("another process");
+    let copy = Announce { boot: 7, ..announce(&[], 1) };
+    let in_use = asks(owner, copy).await.expect_err("another process");
     assert_eq!(in_use.code, "node_id_in_use");
+    assert_eq!(asks(owner, announce(&[], 2)).await, Ok(Placement::Owned { epoch }), "restarted");
     let other = Announce { node: id("w-other"), ..announce(&[], 1) };
     let mismatch = asks(owner, other).await.expect_err("not its name");
     assert_eq!(mismatch.code, "node_id_mismatch");

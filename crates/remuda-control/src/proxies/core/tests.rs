@@ -22,7 +22,8 @@ fn facts(generation: u64) -> Facts {
 
 fn hello(generation: u64, next_event: u64) -> Box<Hello> {
     let status = NodeStatus::Ready;
-    Box::new(Hello { facts: facts(generation), status, running_tasks: 0, next_event, via: None })
+    let facts = facts(generation);
+    Box::new(Hello { facts, boot: 1, status, running_tasks: 0, next_event, via: None })
 }
 
 /// The worker asks for a session and the state says what it says.
@@ -86,10 +87,25 @@ fn a_lost_session_takes_the_route_away() {
 }
 
 #[test]
-fn only_the_same_process_replaces_a_live_session() {
+fn of_two_copies_of_a_node_the_first_stays_until_it_is_gone() {
+    let copy = |alive| {
+        let hello = Box::new(Hello { boot: 2, ..*hello(1, 1) });
+        Input::Attach { hello, alive, recorded: Some(facts(1)) }
+    };
     let mut core = connected();
-    assert_eq!(refusal(&core.handle(attach(2, 1))), "node_id_in_use");
-    assert!(matches!(core.handle(attach(1, 1))[0], Effect::Welcome(_)));
+    for _ in 0..3 {
+        assert_eq!(refusal(&core.handle(copy(true))), "node_id_in_use");
+        assert!(matches!(core.handle(attach(1, 1))[0], Effect::Welcome(_)), "the first again");
+    }
+    assert!(matches!(core.handle(copy(false))[0], Effect::Welcome(_)));
+    assert_eq!(refusal(&core.handle(attach(1, 1))), "node_id_in_use");
+}
+
+#[test]
+fn a_later_boot_replaces_a_live_session() {
+    let mut core = connected();
+    assert!(matches!(core.handle(attach(2, 1))[0], Effect::Welcome(_)));
+    assert_eq!(refusal(&core.handle(attach(1, 1))), "node_id_in_use");
     let dead = Input::Attach { hello: hello(2, 1), alive: false, recorded: None };
     assert!(matches!(core.handle(dead)[0], Effect::Welcome(_)));
 }
