@@ -135,3 +135,6 @@ pub fn init_cluster(dir: &Path, name: &str) -> Result<InitReport, AgentError> {
     }
     Ok(ClusterFile::create(data.path(), name, None)?.report())
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
     let classes = classes(&data, &mut config).await?;
 
     let control = control(&data, &config, &member, &classes, &supervisor).await?;
+    // The authority is kept now.
+    member.keep(&data)?;
     let admission: Arc<dyn Admission> = match &control {
         Some(control) => control.admission(),
         None => Arc::new(CertificatesOnly),

@@ -17,6 +17,8 @@ use super::{
 pub(crate) struct Member {
     pub(crate) file: NodeFile,
     pub(crate) certificate: NodeCertificate,
+    /// Whether the certificate is still to be kept.
+    is_new: bool,
     /// For control nodes that have just become one; later the control side keeps it.
     pub(crate) authority: Option<Authority>,
     /// The cluster to bootstrap, when it was made here.
@@ -25,23 +27,37 @@ pub(crate) struct Member {
     pub(crate) controls: Vec<LinkUrl>,
 }
 
-/// Finds out to which cluster the node belongs; joins it when that is new.
+impl Member {
+    /// Keeps the certificate, once everything else that came with it is kept: a node with a name
+    /// and no certificate joins again.
+    pub(crate) fn keep(&self, data: &DataDir) -> Result<(), AgentError> {
+        if self.is_new { keep_certificate(data, &self.certificate) } else { Ok(()) }
+    }
+}
+
+/// Finds out to which cluster the node belongs; joins it when that is new. Until
+/// [`Member::keep`], the next start does the same again, under the same name.
 pub(crate) async fn establish(data: &DataDir, config: &AgentConfig) -> Result<Member, AgentError> {
     let role = config.roles.link_role();
     let made = ClusterFile::read(data.path())?;
+    let mut node = config.node.clone();
     if let Some(file) = data.node()? {
         check_same(data, config, &file)?;
         if let Some(certificate) = read_certificate(data)? {
-            return Ok(Member { file, certificate, authority: None, made, controls: Vec::new() });
+            let (authority, controls) = (None, Vec::new());
+            return Ok(Member { file, certificate, is_new: false, authority, made, controls });
         }
+        // Parts of the node may know it by this name already.
+        node = Some(file.node);
     }
+    let node = node.unwrap_or_else(NodeId::random);
     if config.bootstrap {
-        return bootstrap(data, config, made);
+        return bootstrap(data, config, made, node);
     }
     if config.join.is_empty() && config.token.is_none() {
         return Err(AgentError::NoCluster);
     }
-    join_cluster(data, config, role).await
+    join_cluster(data, config, role, node).await
 }
 
 fn check_same(data: &DataDir, config: &AgentConfig, kept: &NodeFile) -> Result<(), AgentError> {
@@ -65,6 +81,7 @@ fn bootstrap(
     data: &DataDir,
     config: &AgentConfig,
     made: Option<ClusterFile>,
+    node: NodeId,
 ) -> Result<Member, AgentError> {
     if !config.roles.is_control() {
         return Err(AgentError::Incomplete { missing: "--control together with --bootstrap" });
@@ -73,29 +90,25 @@ fn bootstrap(
         Some(made) => made,
         None => ClusterFile::create(data.path(), &config.cluster_name, config.admin_token.clone())?,
     };
-    let file = NodeFile {
-        node: config.node.clone().unwrap_or_else(NodeId::random),
-        cluster: made.record.id.clone(),
-        role: Role::Control,
-    };
+    let file = NodeFile { node, cluster: made.record.id.clone(), role: Role::Control };
     let certificate =
         made.authority.certify(&file.node, file.role).map_err(AgentError::authority)?;
-    keep(data, &file, &certificate)?;
-    let authority = Some(made.authority.clone());
-    Ok(Member { file, certificate, authority, made: Some(made), controls: Vec::new() })
+    data.set_node(&file)?;
+    let (authority, controls) = (Some(made.authority.clone()), Vec::new());
+    Ok(Member { file, certificate, is_new: true, authority, made: Some(made), controls })
 }
 
 async fn join_cluster(
     data: &DataDir,
     config: &AgentConfig,
     role: Role,
+    node: NodeId,
 ) -> Result<Member, AgentError> {
     let token =
         config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
     if config.join.is_empty() {
         return Err(AgentError::Incomplete { missing: "the address of a control node (--join)" });
     }
-    let node = config.node.clone().unwrap_or_else(NodeId::random);
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let (certificate, credentials) = loop {
         match join(&config.join, token, &node, role).await {
@@ -110,7 +123,7 @@ async fn join_cluster(
         }
     };
     let file = NodeFile { node, cluster: token.cluster.clone(), role };
-    keep(data, &file, &certificate)?;
+    data.set_node(&file)?;
     let authority = match credentials.authority {
         Some(wire) => Some(
             Authority::from_wire(&file.cluster, &credentials.ca, wire)
@@ -123,7 +136,7 @@ async fn join_cluster(
         None => None,
     };
     let controls = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
-    Ok(Member { file, certificate, authority, made: None, controls })
+    Ok(Member { file, certificate, is_new: true, authority, made: None, controls })
 }
 
 /// Whether waiting may help.
@@ -150,12 +163,6 @@ fn refusal(error: &JoinError) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// Keeps the certificate first: a node with a name and no certificate joins again.
-fn keep(data: &DataDir, file: &NodeFile, made: &NodeCertificate) -> Result<(), AgentError> {
-    keep_certificate(data, made)?;
-    Ok(data.set_node(file)?)
 }
 
 /// Keeps a certificate and its key.
