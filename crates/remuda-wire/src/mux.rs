@@ -29,7 +29,7 @@ use self::{
     schedule::Schedule,
     stream::{PendingReset, Place, RecvState, SendState, Stream},
 };
-use crate::frame::{cut_text, flag};
+use crate::frame::{MAX_PAYLOAD, cut_text, flag};
 
 pub use self::{
     batch::Batch,
@@ -71,6 +71,8 @@ pub struct Mux {
     theirs: Numbers,
     /// How many of `by_number` this side opened.
     opened_here: usize,
+    /// How many more may be opened by streams that have waited for that.
+    promised: usize,
     /// How many of `by_number` the peer opened, and those that ended before they were accepted.
     opened_there: usize,
     incoming: VecDeque<Key>,
@@ -112,6 +114,7 @@ impl Mux {
             ours: Numbers::of(side),
             theirs: Numbers::of(other),
             opened_here: 0,
+            promised: 0,
             opened_there: 0,
             incoming: VecDeque::new(),
             schedule: Schedule::default(),
@@ -366,6 +369,26 @@ impl Mux {
             Place::Ready(class) => self.schedule.remove(class, key),
             Place::Waiting(class) => self.waiting.remove(class, key),
         }
+        if std::mem::take(&mut self.streams[key.index()].promised) {
+            self.promised -= 1;
+            self.promote();
+        }
+    }
+
+    /// Promises streams that wait as many places as the peer has free, so that no newer stream
+    /// takes them.
+    fn promote(&mut self) {
+        while self.opened_here + self.promised < self.config.max_streams
+            && let Some((class, key)) = self.waiting.pop()
+        {
+            // As if each opened with a whole frame: no priority waits for ever.
+            self.waiting.sent(class, MAX_PAYLOAD);
+            self.promised += 1;
+            let stream = &mut self.streams[key.index()];
+            stream.promised = true;
+            stream.place = Place::Ready(class);
+            self.schedule.push(class, key);
+        }
     }
 
     fn plan_urgent(&mut self, key: Key) {
@@ -425,10 +448,7 @@ impl Mux {
             self.by_number.remove(&stream.id);
             if stream.ours {
                 self.opened_here -= 1;
-                if let Some((class, next)) = self.waiting.pop() {
-                    self.streams[next.index()].place = Place::Ready(class);
-                    self.schedule.push(class, next);
-                }
+                self.promote();
             } else if !stream.unaccepted {
                 self.opened_there -= 1;
             }

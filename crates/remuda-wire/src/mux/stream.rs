@@ -107,6 +107,8 @@ pub(super) struct Stream {
     pub(super) send: Sending,
     pub(super) recv: Receiving,
     pub(super) place: Place,
+    /// Has waited for the peer to allow one more stream, and now has its place.
+    pub(super) promised: bool,
     /// In the queue of those with a reset or credit to send.
     pub(super) urgent: bool,
     pub(super) reset: Option<Box<PendingReset>>,
@@ -143,6 +145,7 @@ impl Stream {
                 over: false,
             },
             place: Place::Nowhere,
+            promised: false,
             urgent: false,
             reset: None,
         }

@@ -85,7 +85,9 @@ impl Mux {
             return;
         }
         let (kind, overhead) = if stream.id == 0 {
-            if self.opened_here >= self.config.max_streams {
+            if std::mem::take(&mut stream.promised) {
+                self.promised -= 1;
+            } else if self.opened_here + self.promised >= self.config.max_streams {
                 stream.place = Place::Waiting(class);
                 self.waiting.push(class, key);
                 return;

@@ -208,6 +208,68 @@ fn streams_beyond_the_limit_wait_here() {
     assert!(a.refusals.is_empty() && b.refusals.is_empty());
 }
 
+/// A side with as many streams as the peer allows, and their keys on both sides.
+fn full() -> (Mux, Mux, Vec<(Key, Key)>) {
+    let (mut a, mut b) = pair(SMALL);
+    let streams = (0..SMALL.max_streams).map(|_| opened(&mut a, &mut b, Priority::Calls)).collect();
+    (a, b, streams)
+}
+
+fn end(a: &mut Mux, b: &mut Mux, (here, there): (Key, Key)) {
+    a.give_up(here, code::CANCELLED, "over");
+    exchange(a, b);
+    release(b, there);
+    let last_words = output(b);
+    input(a, &last_words).expect("b keeps to the protocol");
+}
+
+#[test]
+fn a_stream_that_has_waited_goes_before_newer_ones() {
+    let (mut a, mut b, streams) = full();
+    let old = a.open("x", Priority::Bulk).expect("a name");
+    exchange(&mut a, &mut b);
+    end(&mut a, &mut b, streams[0]);
+    let new = a.open("x", Priority::Control).expect("a name");
+    exchange(&mut a, &mut b);
+    assert!(a.was_sent(old));
+    assert!(!a.was_sent(new));
+    end(&mut a, &mut b, streams[1]);
+    exchange(&mut a, &mut b);
+    assert!(a.was_sent(new));
+}
+
+#[test]
+fn a_place_that_is_not_taken_goes_to_the_next_one() {
+    let (mut a, mut b, streams) = full();
+    let [first, second] = [(); 2].map(|()| a.open("x", Priority::Calls).expect("a name"));
+    exchange(&mut a, &mut b);
+    end(&mut a, &mut b, streams[0]);
+    a.give_up(first, code::CANCELLED, "given up before its turn");
+    exchange(&mut a, &mut b);
+    assert!(a.was_sent(second));
+    assert_eq!(a.promised, 0);
+}
+
+#[test]
+fn no_priority_waits_for_ever() {
+    let (mut a, mut b, mut streams) = full();
+    let bulk = a.open("x", Priority::Bulk).expect("a name");
+    for _ in 0..20 {
+        a.open("x", Priority::Calls).expect("a name");
+        exchange(&mut a, &mut b);
+        end(&mut a, &mut b, streams.remove(0));
+        exchange(&mut a, &mut b);
+        if a.was_sent(bulk) {
+            return;
+        }
+        a.open("x", Priority::Calls).expect("a name");
+        let there = b.accept().expect("one that has waited").key;
+        let number = b.streams[there.index()].id;
+        streams.push((a.by_number[&number], there));
+    }
+    panic!("only newer ones of a higher priority were opened");
+}
+
 #[test]
 fn a_small_call_overtakes_bulk_and_the_rest_of_a_long_call() {
     let (mut a, mut b) = pair(Config::default());
