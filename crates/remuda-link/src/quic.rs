@@ -8,7 +8,7 @@ mod stream;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -226,12 +226,14 @@ impl Stranger {
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(MAX_STREAMS));
         let (sender, accepted) = mpsc::channel(OPENING);
         let shared = Arc::new(Shared { connection, closed_here: OnceLock::new() });
-        tokio::spawn(accept_streams(Arc::clone(&shared), sender));
+        let accept = accept_streams(shared.connection.clone(), Arc::downgrade(&shared), sender);
+        tokio::spawn(accept);
         Connection { shared, accepted: Arc::new(tokio::sync::Mutex::new(accepted)) }
     }
 }
 
-/// A link's connection. Cheap to clone; ends when it is closed, not when the clones are dropped.
+/// A link's connection. Cheap to clone; ends when it is closed, or when nobody holds it or one of
+/// its streams any more.
 #[derive(Clone)]
 pub(crate) struct Connection {
     shared: Arc<Shared>,
@@ -245,6 +247,14 @@ struct Shared {
     connection: quinn::Connection,
     /// Why this side has closed it.
     closed_here: OnceLock<String>,
+}
+
+impl Drop for Shared {
+    /// The task that accepts streams holds the connection, but not this.
+    fn drop(&mut self) {
+        let reason = "nobody holds the link any more";
+        self.connection.close(VarInt::from_u32(code::CLOSED), reason.as_bytes());
+    }
 }
 
 impl Shared {
@@ -329,17 +339,28 @@ impl Connection {
     pub(crate) fn rtt(&self) -> Duration {
         self.shared.connection.rtt()
     }
+
+    /// Whether the connection is still used, for one who does not hold it.
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().is_some_and(|shared| shared.connection.close_reason().is_none())
+    }
 }
 
 /// Reads the first bytes of the streams that the peer opens, many at a time, so that a slow one does
-/// not hold up the others. Keeps the connection alive.
-async fn accept_streams(shared: Arc<Shared>, accepted: mpsc::Sender<Accepted>) {
+/// not hold up the others. Ends with the connection.
+async fn accept_streams(
+    connection: quinn::Connection,
+    shared: Weak<Shared>,
+    accepted: mpsc::Sender<Accepted>,
+) {
     let mut opening = JoinSet::new();
     loop {
         let ready = tokio::select! {
-            stream = shared.connection.accept_bi(), if opening.len() < OPENING => {
+            stream = connection.accept_bi(), if opening.len() < OPENING => {
                 let Ok((send, recv)) = stream else { return };
-                let header = read_header(send, recv, Arc::clone(&shared));
+                let Some(shared) = shared.upgrade() else { return };
+                let header = read_header(send, recv, shared);
                 opening.spawn(async { timeout(HEADER_LIMIT, header).await.ok().flatten() });
                 continue;
             }
@@ -349,7 +370,7 @@ async fn accept_streams(shared: Arc<Shared>, accepted: mpsc::Sender<Accepted>) {
         tokio::select! {
             // When nobody accepts any more, the stream is reset.
             _nobody = accepted.send(stream) => (),
-            _closed = shared.connection.closed() => return,
+            _closed = connection.closed() => return,
         }
     }
 }

@@ -56,7 +56,11 @@ async fn renew_at_any(endpoint: &Endpoint, urls: &[LinkUrl]) -> Option<NodeCerti
     let own = endpoint.identity();
     for url in urls.iter().filter(|url| url.transport.is_encrypted()) {
         let renewed = match endpoint.dial(url).await {
-            Ok(link) => renew(&link, &own.node, own.role).await,
+            Ok(link) => {
+                let renewed = renew(&link, &own.node, own.role).await;
+                link.close("renewed");
+                renewed
+            }
             Err(error) => {
                 tracing::warn!(%url, error = %Chain(&error), "cannot renew the certificate here");
                 continue;
