@@ -27,7 +27,7 @@ pub use self::{
 use crate::{
     Link,
     identity::{CertificateError, CertificateFacts, Identity, NodeCertificate},
-    limits::{Failures, Gate, Limits},
+    limits::{Failures, Gate, Limits, PeerLinks},
     tls::Tls,
 };
 
@@ -76,6 +76,7 @@ struct Inner {
     limits: Limits,
     gate: Gate,
     failures: Mutex<Failures>,
+    peer_links: Mutex<PeerLinks>,
     accepted: mpsc::Sender<Link>,
     supervisor: Supervisor,
 }
@@ -122,6 +123,7 @@ impl Endpoint {
             limits: config.limits,
             gate: Gate::new(config.limits),
             failures: Mutex::new(Failures::new(config.limits.failures_per_minute)),
+            peer_links: Mutex::new(PeerLinks::new()),
             accepted,
             supervisor,
         }));

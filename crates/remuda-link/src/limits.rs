@@ -1,4 +1,4 @@
-//! What a peer may cost before it has proved itself.
+//! What a peer may cost, above all before it has proved itself.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use remuda_model::{NodeId, Role};
 use tokio::time::Instant;
 
 /// Bounds that protect a listener from strangers, and a dialler from silence.
@@ -25,6 +26,12 @@ pub struct Limits {
     pub failures_per_minute: u32,
     /// How long every refusal is held back.
     pub refusal_delay: Duration,
+    /// How long a link lives whose peer may only join.
+    pub join: Duration,
+    /// Links that one node may have dialled at a time.
+    pub links_per_node: usize,
+    /// Links that clients with one token may have dialled at a time.
+    pub links_per_token: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +43,9 @@ impl Default for Limits {
             dial: Duration::from_secs(10),
             failures_per_minute: 5,
             refusal_delay: Duration::from_millis(200),
+            join: Duration::from_secs(30),
+            links_per_node: 64,
+            links_per_token: 1_024,
         }
     }
 }
@@ -123,6 +133,42 @@ impl Drop for Place {
                 counts.by_source.remove(&self.source);
             }
         }
+    }
+}
+
+/// Tells whether a link is still open.
+type IsOpen = Box<dyn Fn() -> bool + Send>;
+
+/// Counts the links of each peer. It does not keep them open.
+pub(crate) struct PeerLinks {
+    by_peer: BTreeMap<(Role, NodeId), Vec<IsOpen>>,
+    /// With so many peers, those that have gone are forgotten.
+    tidy_at: usize,
+}
+
+/// Peers that are remembered before any is forgotten.
+const TIDY_AT: usize = 64;
+
+impl PeerLinks {
+    pub(crate) fn new() -> Self {
+        Self { by_peer: BTreeMap::new(), tidy_at: TIDY_AT }
+    }
+
+    /// Counts one more link, unless its peer has `max` already.
+    pub(crate) fn enter(&mut self, role: Role, node: NodeId, link: IsOpen, max: usize) -> bool {
+        if self.by_peer.len() >= self.tidy_at {
+            self.by_peer.retain(|_, links| links.iter().any(|is_open| is_open()));
+            self.tidy_at = TIDY_AT.max(self.by_peer.len() * 2);
+        }
+        let links = self.by_peer.entry((role, node)).or_default();
+        if links.len() >= max {
+            links.retain(|is_open| is_open());
+        }
+        let has_room = links.len() < max;
+        if has_room {
+            links.push(link);
+        }
+        has_room
     }
 }
 
@@ -214,6 +260,32 @@ mod tests {
         let fourth = gate.enter(b).expect("free again");
         drop((second, third, fourth));
         assert!(gate.counts.lock().expect("not poisoned").by_source.is_empty());
+    }
+
+    #[test]
+    fn links_of_one_peer_are_limited_while_they_are_open() {
+        let mut links = PeerLinks::new();
+        let open = Arc::new(Mutex::new(true));
+        let mut enter = |name: &str, role| {
+            let open = Arc::clone(&open);
+            let is_open = move || *open.lock().expect("not poisoned");
+            links.enter(role, name.parse().expect("a name"), Box::new(is_open), 2)
+        };
+        assert!(enter("w-1", Role::Worker) && enter("w-1", Role::Worker));
+        assert!(!enter("w-1", Role::Worker));
+        assert!(enter("w-2", Role::Worker) && enter("w-1", Role::Control));
+        *open.lock().expect("not poisoned") = false;
+        assert!(enter("w-1", Role::Worker), "those before have ended");
+    }
+
+    #[test]
+    fn peers_that_have_gone_are_forgotten() {
+        let mut links = PeerLinks::new();
+        for number in 0..1000 {
+            let name = format!("w-{number}").parse().expect("a name");
+            assert!(links.enter(Role::Worker, name, Box::new(|| false), 1));
+        }
+        assert!(links.by_peer.len() <= TIDY_AT);
     }
 
     #[tokio::test(start_paused = true)]

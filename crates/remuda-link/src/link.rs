@@ -35,7 +35,7 @@ use crate::{
 pub const MAX_REPLY: usize = 16 << 20;
 
 /// One authenticated connection to another node. Cheap to clone; it ends when it is closed on
-/// either side or the peer falls silent, not when the clones are dropped.
+/// either side, when the peer falls silent, and when nobody holds it or one of its streams any more.
 #[derive(Clone)]
 pub struct Link {
     peer: Arc<Peer>,
@@ -183,6 +183,14 @@ impl Link {
     /// Whether the link is closed.
     pub fn is_closed(&self) -> bool {
         self.close_reason().is_some()
+    }
+
+    /// Tells whether the link is open, without keeping it open.
+    pub(crate) fn watch(&self) -> Box<dyn Fn() -> bool + Send> {
+        match &self.inner {
+            Inner::Mux(connection) => Box::new(connection.watch()),
+            Inner::Quic(connection) => Box::new(connection.watch()),
+        }
     }
 
     /// Ends the link at once and tells the peer why. Every stream ends with it.

@@ -105,6 +105,15 @@ impl Connection {
         self.shared().with(|state| state.mux.rtt())
     }
 
+    /// Whether the connection is still used, for one who does not hold it.
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + 'static {
+        let held = Arc::downgrade(&self.held);
+        move || {
+            let held = held.upgrade();
+            held.is_some_and(|held| held.shared.with(|state| state.close_reason().is_none()))
+        }
+    }
+
     fn shared(&self) -> &Shared {
         &self.held.shared
     }

@@ -54,10 +54,11 @@ impl Router {
     /// supervisor.
     ///
     /// Streams of an unknown protocol, from a role that is not allowed, or beyond 4096 at a time
-    /// are reset with a code and a message.
+    /// are reset with a code and a message. A peer that may only join has one attempt.
     pub async fn serve(&self, link: Link, supervisor: &Supervisor) {
         let stop = supervisor.token();
-        let places = Arc::new(Semaphore::new(MAX_HANDLERS));
+        let may_only_join = link.peer().may_only_join();
+        let places = Arc::new(Semaphore::new(if may_only_join { 1 } else { MAX_HANDLERS }));
         loop {
             let incoming = tokio::select! {
                 biased;
@@ -79,8 +80,11 @@ impl Router {
             };
             let work = handler(link.clone(), stream);
             supervisor.spawn_small("stream", async move {
-                let _place = place;
                 work.await;
+                if may_only_join {
+                    // The one attempt is over.
+                    place.forget();
+                }
             });
         }
     }

@@ -194,6 +194,19 @@ pub(super) async fn upgraded(inner: &Arc<Inner>, io: impl Io + 'static, upgraded
     stranger.meet(carry).await;
 }
 
+impl Inner {
+    /// Counts a link that was dialled by its peer.
+    fn has_room_for(&self, link: &Link) -> bool {
+        let peer = link.peer();
+        let max = match peer.role {
+            Role::Client => self.limits.links_per_token,
+            Role::Worker | Role::Control => self.limits.links_per_node,
+        };
+        let mut links = self.peer_links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.enter(peer.role, peer.node.clone(), link.watch(), max)
+    }
+}
+
 /// One connection that has not authenticated yet.
 struct Stranger {
     inner: Arc<Inner>,
@@ -245,6 +258,20 @@ impl Stranger {
         let Self { inner, place, .. } = self;
         drop(place);
         let Some(link) = link else { return };
+        if !inner.has_room_for(&link) {
+            tracing::info!(node = %link.peer().node, "a peer has too many links");
+            link.close("too many links of this peer");
+            return;
+        }
+        if link.peer().may_only_join() {
+            let (joining, limit) = (link.clone(), inner.limits.join);
+            let end = async move {
+                if timeout(limit, joining.closed()).await.is_err() {
+                    joining.close("too slow to join");
+                }
+            };
+            inner.supervisor.spawn("joining", until_stopped(&inner, end));
+        }
         if timeout(HAND_OVER, inner.accepted.send(link.clone()))
             .await
             .is_ok_and(|sent| sent.is_ok())

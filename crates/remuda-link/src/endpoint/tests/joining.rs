@@ -1,12 +1,15 @@
 //! First contact, and the renewal of certificates.
 
-use std::slice::from_ref;
+use std::{slice::from_ref, time::Duration};
 
 use remuda_model::{ClusterId, Role};
 use remuda_wire::message::JOIN;
 
-use super::support::{Cluster, code_of, echo, local, node, soon, url};
-use crate::{CallError, JoinError, JoinToken, code, join, join::contact, renew};
+use super::support::{Cluster, TestNode, code_of, echo, local, node, soon, url};
+use crate::{
+    CallError, CloseReason, EndpointConfig, JoinError, JoinToken, Limits, code, join,
+    join::contact, renew,
+};
 
 fn only_error(error: JoinError) -> crate::DialError {
     match error {
@@ -67,6 +70,24 @@ async fn one_who_knows_the_secret_may_join_and_nothing_else() {
     assert!(matches!(refused, CallError::Reset { code: code::FORBIDDEN, .. }), "{refused:?}");
     let (certificate, _) = soon(renew(&link, &node("ctl-2"), Role::Control)).await.expect(JOIN);
     assert_eq!(certificate.read().expect("a certificate").claim.role, Role::Control);
+}
+
+#[tokio::test]
+async fn one_who_may_only_join_does_so_once_and_soon() {
+    let cluster = Cluster::new();
+    let (config, door) = cluster.config("ctl-1", Role::Control);
+    let short = Limits { join: Duration::from_millis(500), ..config.limits };
+    let control = TestNode::new(EndpointConfig { limits: short, ..config }, door).serve();
+    let token = cluster.authority.join_token(Role::Worker).expect("for workers");
+    for transport in ["tls", "quic"] {
+        let at = control.listen(transport).await;
+        let link = soon(contact(&at, &token, &node("w-1"), Role::Worker)).await.expect("a link");
+        soon(renew(&link, &node("w-1"), Role::Worker)).await.expect("joined");
+        let again = soon(renew(&link, &node("w-1"), Role::Worker)).await;
+        assert!(again.is_err(), "{transport}: once is enough");
+        let reason = soon(link.closed()).await;
+        assert_eq!(reason, CloseReason::Peer("too slow to join".to_owned()), "{transport}");
+    }
 }
 
 #[tokio::test]

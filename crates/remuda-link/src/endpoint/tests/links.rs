@@ -3,7 +3,7 @@
 use remuda_model::{ErrorKind, Generation, Role, Transport, VERSION};
 use tokio::net::TcpListener;
 
-use super::support::{Cluster, code_of, echo, limits, local, node, soon, url};
+use super::support::{Cluster, TestNode, code_of, echo, limits, local, node, soon, url};
 use crate::{CertificatesOnly, CloseReason, EndpointConfig, ListenError, Method, Upgraded};
 
 #[tokio::test]
@@ -35,6 +35,47 @@ async fn every_transport_makes_links_between_known_nodes() {
         dialled.close("seen enough");
         let reason = soon(accepted.closed()).await;
         assert_eq!(reason, CloseReason::Peer("seen enough".to_owned()), "{transport}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_nobody_holds_is_closed() {
+    let cluster = Cluster::new();
+    let mut control = cluster.control("ctl-1");
+    let worker = cluster.worker("w-1");
+    for transport in ["tls", "quic", "mem"] {
+        let at = control.listen(transport).await;
+        let (dialled, accepted) = worker.link_to(&mut control, &at).await;
+        let stream = dialled.open("p", crate::Priority::Calls).await.expect("a stream");
+        drop(dialled);
+        assert!(!accepted.is_closed(), "{transport}: a stream is left");
+        drop(stream);
+        let reason = soon(accepted.closed()).await;
+        assert!(matches!(reason, CloseReason::Peer(_)), "{transport}: {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_node_has_a_limited_number_of_links() {
+    let cluster = Cluster::new();
+    let (config, door) = cluster.config("ctl-1", Role::Control);
+    let limits = crate::Limits { links_per_node: 2, ..limits() };
+    let mut control = TestNode::new(EndpointConfig { limits, ..config }, door);
+    let (one, two) = (cluster.worker("w-1"), cluster.worker("w-2"));
+    for transport in ["quic", "tls"] {
+        let at = control.listen(transport).await;
+        let first = one.link_to(&mut control, &at).await;
+        let _second = one.link_to(&mut control, &at).await;
+        // Over QUIC the end may overtake the last words of the handshake.
+        if let Ok(third) = soon(one.endpoint.dial(&at)).await {
+            let reason = soon(third.closed()).await;
+            assert_eq!(reason, CloseReason::Peer("too many links of this peer".to_owned()));
+        }
+        assert!(control.links.try_recv().is_err(), "{transport}: nobody gets to see it");
+        let _others = two.link_to(&mut control, &at).await;
+        first.0.close("one less");
+        soon(first.1.closed()).await;
+        let _again = one.link_to(&mut control, &at).await;
     }
 }
 
@@ -79,7 +120,7 @@ async fn a_control_node_dials_a_worker_that_only_works() {
     let (config, door) = cluster.config("w-1", Role::Worker);
     let admission = std::sync::Arc::new(CertificatesOnly);
     let config = EndpointConfig { admission, ..config };
-    let mut worker = super::support::TestNode::new(config, door);
+    let mut worker = TestNode::new(config, door);
     let at = worker.listen("tls").await;
     let (dialled, accepted) = control.link_to(&mut worker, &at).await;
     assert_eq!(dialled.peer().role, Role::Worker);
@@ -106,7 +147,7 @@ async fn plaintext_stays_on_this_machine() {
     }
     let (config, door) = cluster.config("ctl-2", Role::Control);
     let config = EndpointConfig { allow_plaintext: true, ..config };
-    let allowed = super::support::TestNode::new(config, door);
+    let allowed = TestNode::new(config, door);
     assert!(allowed.endpoint.listen(&url("remuda://0.0.0.0:0;transport=tcp")).await.is_ok());
     assert!(control.endpoint.listen(&url("remuda://0.0.0.0:0;transport=tls")).await.is_ok());
 }
@@ -123,7 +164,7 @@ async fn a_guessable_password_is_for_loopback_only() {
         unwelcome: std::sync::Mutex::default(),
     });
     let config = EndpointConfig { admission: door.clone(), ..config };
-    let control = super::support::TestNode::new(config, door);
+    let control = TestNode::new(config, door);
     let open = control.endpoint.listen(&url("remuda://0.0.0.0:0;transport=tls")).await;
     assert!(matches!(open, Err(ListenError::WeakPassword { .. })), "{open:?}");
     assert!(control.endpoint.listen(&local("tls")).await.is_ok());
@@ -135,7 +176,7 @@ async fn what_is_missing_is_named() {
     let (config, door) = cluster.config("new", Role::Worker);
     let identity = cluster.identity_with("new", Role::Worker, None);
     let config = EndpointConfig { identity, secret: None, ..config };
-    let fresh = super::support::TestNode::new(config, door);
+    let fresh = TestNode::new(config, door);
     let refused = fresh.endpoint.listen(&local("tls")).await.expect_err("no certificate");
     assert!(matches!(refused, ListenError::NoCertificate { .. }), "{refused:?}");
     for transport in ["tls", "wss", "quic"] {
@@ -171,7 +212,7 @@ async fn a_silent_listener_is_given_up() {
     let (config, door) = cluster.config("w-1", Role::Worker);
     let dial = std::time::Duration::from_millis(200);
     let config = EndpointConfig { limits: crate::Limits { dial, ..limits() }, ..config };
-    let worker = super::support::TestNode::new(config, door);
+    let worker = TestNode::new(config, door);
     let deaf = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = deaf.local_addr().expect("bound").port();
     for transport in ["tls", "wss", "tcp", "ws"] {
