@@ -21,12 +21,14 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     authority::{self, AuthorityFileError},
     events::Bus,
+    handlers::issued,
     membership::{self, Request, new_record},
     ownership::History,
     peers::Peers,
     proxies::Proxies,
     raft::LinkTransport,
     relay::Relayed,
+    removal::Links,
 };
 
 /// How a control node runs.
@@ -74,6 +76,7 @@ pub(crate) struct Shared {
     pub peers: Arc<Peers>,
     pub proxies: Proxies,
     pub relayed: Relayed,
+    pub links: Links,
     pub history: History,
     pub bus: Arc<Bus>,
     pub supervisor: Supervisor,
@@ -168,6 +171,7 @@ impl Control {
             peers,
             proxies: Proxies::default(),
             relayed: Relayed::default(),
+            links: Links::default(),
             history: History::default(),
             bus: Arc::new(Bus::new()),
             supervisor,
@@ -207,6 +211,7 @@ impl Control {
         if let Some(requests) = requests {
             spawn.spawn("membership", self.clone().keep_membership(requests));
         }
+        spawn.spawn("removed nodes", self.clone().keep_out());
         spawn.spawn("ownership", self.clone().keep_ownership());
         spawn
             .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));
@@ -241,11 +246,20 @@ impl Control {
         me.generation = self.shared.generation().unwrap_or_default();
         // The identity comes last: until then a crash leaves a cluster that can be founded again.
         let tokens = tokens.into_iter().map(Change::CreateToken);
-        let changes = [Change::PutNode(me)].into_iter().chain(tokens).chain([Change::Init(record)]);
+        let certificate = self.own_certificate();
+        let changes = [Change::PutNode(me)].into_iter().chain(certificate);
+        let changes = changes.chain(tokens).chain([Change::Init(record)]);
         let first = changes.map(Command::once).collect();
         self.shared.replica.bootstrap(first).await?;
         self.shared.supervisor.spawn("enlist", self.clone().keep_enlisted());
         Ok(())
+    }
+
+    /// Makes known the certificate that this node has made for itself.
+    fn own_certificate(&self) -> Option<Change> {
+        let (endpoint, _) = self.shared.dialling().ok()?;
+        let facts = endpoint.identity().certificate?.read().ok()?;
+        Some(issued(&self.shared.me, facts, false))
     }
 
     /// Whether this node belongs to a cluster: it was founded here, or its state has arrived.
@@ -289,6 +303,7 @@ impl Control {
     /// Takes note of a link with another node that somebody else dialled or accepted. The caller
     /// goes on serving it.
     pub fn offer(&self, link: Link) {
+        self.shared.links.add(link.clone());
         let peer = link.peer();
         // Whoever dialled speaks first: workers announce themselves, and control nodes greet. The
         // worker part of a control node dials too, and closes its link when its owner changes; such

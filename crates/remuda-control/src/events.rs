@@ -138,6 +138,10 @@ impl Control {
     pub(crate) async fn serve_events(&self, link: Link, mut stream: Stream) {
         let received = tokio::time::timeout(RECEIVE, stream.recv::<Subscribe>(64 * 1024)).await;
         let Ok(Ok(Some(mut subscribe))) = received else { return };
+        if self.is_out(link.peer()) {
+            stream.reset(remuda_link::code::FORBIDDEN, "the node was removed");
+            return;
+        }
         if link.peer().role == Role::Control {
             self.shared.peers.note(&link);
             // Each control node tells of its own workers only, or events would go round.

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use remuda_link::{Link, MAX_REPLY, Method, Peer, Router, Stream, answer_join, code};
-use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, Role};
-use remuda_state::Scope;
+use remuda_link::{
+    CertificateFacts, Link, MAX_REPLY, Method, Peer, Router, Stream, answer_join, code,
+};
+use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
+use remuda_runtime::wall_ms;
+use remuda_state::{Certificate, Change, Scope};
 use remuda_wire::message::{
     ANNOUNCE, CLIENT, CONTROL, EVENTS, JOIN, RAFT, RELAY, RELAY_UP, SESSION, client, control, join,
 };
 
-use crate::{Consistency, Control, announce::in_use, membership::Asked};
+use crate::{Consistency, Control, membership::Asked, removal::removed};
 
 /// How long the rest of a call may take to arrive.
 const RECEIVE: Duration = Duration::from_secs(30);
 /// The longest call of first contact.
 const MAX_JOIN: usize = 16 * 1024;
+/// How long a certificate may take to be committed; its node waits ten seconds.
+const ISSUE: Duration = Duration::from_secs(8);
 /// How long a leader may take over a change for another control node.
 const PROPOSAL: Duration = Duration::from_secs(10);
 /// The longest deadline that is accepted from afar.
@@ -53,10 +58,14 @@ impl Control {
     }
 
     async fn serve_control(&self, link: Link, mut stream: Stream) {
-        self.shared.peers.note(&link);
+        let out = self.is_out(link.peer());
+        if !out {
+            self.shared.peers.note(&link);
+        }
         let received = tokio::time::timeout(RECEIVE, stream.read_to_end(MAX_REPLY)).await;
         let Ok(Ok(bytes)) = received else { return };
         let reply = match remuda_wire::decode::<control::Call>(&bytes) {
+            Ok(_) if out => Err(removed(&link.peer().node)),
             Ok(call) => {
                 drop(bytes);
                 tokio::select! {
@@ -149,35 +158,28 @@ impl Control {
     async fn credentials(&self, link: &Link, request: join::Request) -> join::Answer {
         let authority = self.shared.authority()?;
         let peer = link.peer();
-        self.refuse_taken_name(link).await?;
         let state = self.shared.replica.state();
         let controls: Vec<(NodeId, Vec<LinkUrl>)> = state
             .nodes()
             .filter(|node| node.active && !node.addresses.is_empty())
             .map(|node| (node.id.clone(), node.addresses.clone()))
             .collect();
-        answer_join(&authority, peer, request, controls)
+        let credentials = answer_join(&authority, peer, request, controls)?;
+        let facts = CertificateFacts::read(&credentials.certificate)
+            .map_err(|error| Failure::new(ErrorKind::Internal, Chain(&error).to_string()))?;
+        // Whoever has a certificate renews it; the join secret must not be enough to become a node
+        // that is there. The state decides, so that no control node that is behind lets one in.
+        let joins = peer.authenticated_by != Method::Certificate;
+        match self.propose(issued(&peer.node, facts, joins), ISSUE).await {
+            Ok(_) => Ok(credentials),
+            Err(failure) if failure.code == "unknown_node" => Err(removed(&peer.node)),
+            Err(failure) => Err(failure),
+        }
     }
+}
 
-    /// A join secret must not be enough to become a node that is there.
-    async fn refuse_taken_name(&self, link: &Link) -> Result<(), Failure> {
-        let peer = link.peer();
-        if peer.authenticated_by == Method::Certificate {
-            // It is that node, and renews its certificate.
-            return Ok(());
-        }
-        let state = self.shared.replica.state();
-        let Some(record) = state.node(&peer.node) else { return Ok(()) };
-        if record.roles.is_control() && peer.role != Role::Control {
-            let message = format!("`{}` is the name of a control node", peer.node);
-            return Err(Failure::new(ErrorKind::Conflict, message)
-                .code("node_id_in_use")
-                .hint("give the new node another name"));
-        }
-        let view = self.node(&peer.node, Consistency::Stale).await?;
-        if view.status != NodeStatus::NotConnected {
-            return Err(in_use(&peer.node));
-        }
-        Ok(())
-    }
+/// The change by which a certificate becomes known.
+pub(crate) fn issued(node: &NodeId, facts: CertificateFacts, joins: bool) -> Change {
+    let certificate = Certificate { serial: facts.serial, until_ms: facts.not_after_ms };
+    Change::IssueCertificate { node: node.clone(), certificate, joins, now_ms: wall_ms() }
 }

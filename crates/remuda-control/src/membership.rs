@@ -18,11 +18,7 @@ use tokio::{
 };
 
 use self::core::{Known, Membership, Sight, Step};
-use crate::{
-    Control,
-    control::seed,
-    removal::{is_removed, removed},
-};
+use crate::{Control, control::seed, removal::removed};
 
 /// How long a control node may be out of the leader's reach before it owns no workers, in longest
 /// election times: five seconds on a local network.
@@ -169,6 +165,9 @@ impl Control {
     /// Replicates to a control node, then lets it own workers; its vote comes by itself.
     async fn enlisted(&self, enlist: Enlist) -> Result<(), Failure> {
         let Enlist { node, addresses } = enlist;
+        if self.shared.replica.state().is_removed(&node) {
+            return Err(removed(&node));
+        }
         let leadership = self.shared.replica.leadership().borrow().clone();
         let replicates = leadership.voters.contains(&node) || leadership.learners.contains(&node);
         let moved = leadership.addresses.get(&node) != Some(&addresses);
@@ -256,11 +255,6 @@ impl Control {
     pub(crate) async fn enlist_once(&self) -> Result<(), Failure> {
         let enlist = Enlist { node: self.shared.me.clone(), addresses: self.shared.addresses() };
         if let Ok(None) = self.leader_elsewhere() {
-            let state = self.shared.replica.state();
-            let mine = self.shared.generation();
-            if mine.is_some_and(|boot| is_removed(&state, &self.shared.me, boot)) {
-                return Err(removed(&self.shared.me));
-            }
             return self.ask_membership(Asked::Enlist(enlist)).await;
         }
         // Whoever is linked knows the leader, or is it.
@@ -284,8 +278,7 @@ impl Control {
         if itself {
             // This node may be behind and not know yet that the other was removed.
             self.catch_up(CONFIRM).await?;
-            let state = self.shared.replica.state();
-            if is_removed(&state, &from.node, from.generation) {
+            if self.shared.replica.state().is_removed(&from.node) {
                 return Err(removed(&from.node));
             }
         }

@@ -64,7 +64,6 @@ impl Control {
         let mut controls: Vec<NodeId> = Vec::new();
         loop {
             let state = states.borrow_and_update().clone();
-            self.let_go_of_removed(&state);
             let mut moving = Vec::new();
             if state.epoch() != epoch {
                 if !controls.is_empty() {
@@ -118,13 +117,5 @@ impl Control {
             }
         }
         moving
-    }
-
-    fn let_go_of_removed(&self, state: &ClusterState) {
-        for (node, proxy) in self.shared.proxies.all() {
-            if proxy.was_recorded() && state.node(&node).is_none() {
-                proxy.placed(Place::Removed);
-            }
-        }
     }
 }

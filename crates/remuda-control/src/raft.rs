@@ -50,6 +50,10 @@ impl RaftTransport for LinkTransport {
 impl Control {
     /// Answers one message of another replica.
     pub(crate) async fn serve_raft(&self, link: Link, mut stream: Stream) {
+        if self.is_out(link.peer()) {
+            stream.reset(code::FORBIDDEN, "the node was removed");
+            return;
+        }
         self.shared.peers.note(&link);
         let received = tokio::time::timeout(RECEIVE, stream.read_to_end(MAX_REPLY)).await;
         let Ok(Ok(rpc)) = received else { return };

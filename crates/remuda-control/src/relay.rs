@@ -113,6 +113,10 @@ impl Control {
 
     /// Passes a stream of another control node on towards a worker.
     pub(crate) async fn serve_relay(&self, link: Link, mut stream: Stream) {
+        if self.is_out(link.peer()) {
+            stream.reset(code::FORBIDDEN, "the node was removed");
+            return;
+        }
         self.shared.peers.note(&link);
         let received = tokio::time::timeout(RECEIVE, stream.recv::<Relay>(MAX_HEADER)).await;
         let Ok(Ok(Some(Relay { node, protocol, hops }))) = received else { return };
@@ -163,6 +167,10 @@ impl Control {
 
     /// Takes the session of a worker that another control node passes on.
     pub(crate) async fn serve_relay_up(&self, link: Link, mut stream: Stream) {
+        if self.is_out(link.peer()) {
+            stream.reset(code::FORBIDDEN, "the node was removed");
+            return;
+        }
         self.shared.peers.note(&link);
         let received = tokio::time::timeout(RECEIVE, stream.recv::<RelayUp>(MAX_HEADER)).await;
         let Ok(Ok(Some(RelayUp { node, protocol }))) = received else { return };

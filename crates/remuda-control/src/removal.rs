@@ -1,40 +1,64 @@
-//! Nodes are forgotten, and the process that was running stays out until it is started again.
+//! Nodes are forgotten, and stay out until they join anew.
 //!
-//! Before a connected node is forgotten, its present boot is revoked, in the place where
-//! certificates are: under a mark that no certificate has as its serial number. So the mark is
-//! replicated, and a forgotten node cannot make itself known again a moment later.
+//! The change that forgets a node revokes its certificates and keeps its name out, in one step.
+//! Every control node that applies it closes the links of the node; see [`Control::keep_out`].
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
-use remuda_model::{ErrorKind, Failure, Generation, NodeId, NodeStatus, NodeView};
+use remuda_link::{Link, Peer};
+use remuda_model::{ErrorKind, Failure, NodeId, NodeStatus, Revision, Role};
 use remuda_runtime::wall_ms;
-use remuda_state::{Change, ClusterState};
+use remuda_state::{Change, ClusterState, Refusal};
 
-use crate::{Consistency, Control, proposals::CHANGE};
+use crate::{Consistency, Control, proposals::CHANGE, proxies::Place};
 
 /// How long a removed control node may keep its vote.
 const UNVOTED: Duration = Duration::from_secs(15);
+/// Links are looked at so often while the name of one that came late may be out already.
+const LOOK: Duration = Duration::from_secs(2);
 
-/// Twelve bytes; serial numbers of certificates have sixteen.
-fn mark(generation: Generation) -> Vec<u8> {
-    [b"boot".as_slice(), &generation.0.to_be_bytes()].concat()
-}
-
-/// Whether this boot of the node was removed.
-pub(crate) fn is_removed(state: &ClusterState, node: &NodeId, generation: Generation) -> bool {
-    state.is_revoked(node, &mark(generation))
-}
-
-/// The refusal of a process whose node was removed while it ran.
+/// The refusal of a process whose node was removed.
 pub(crate) fn removed(node: &NodeId) -> Failure {
-    Failure::new(ErrorKind::Forbidden, format!("node `{node}` was removed from the cluster"))
-        .code("node_removed")
-        .hint("start its agent again to bring it back")
+    Refusal::Removed(node.clone()).into()
+}
+
+/// Whether a link belongs to a node that was removed. First contact is not over before the node is
+/// let in again, so a link for that may stay.
+fn is_out(state: &ClusterState, peer: &Peer) -> bool {
+    peer.role != Role::Client && !peer.may_only_join() && state.is_removed(&peer.node)
+}
+
+/// The open links of this control node; closed ones are forgotten in passing.
+#[derive(Debug, Default)]
+pub(crate) struct Links(Mutex<Vec<Link>>);
+
+impl Links {
+    /// Takes note of a link, so that it is closed when its peer is removed.
+    pub(crate) fn add(&self, link: Link) {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if links.len() == links.capacity() {
+            links.retain(|link| !link.is_closed());
+        }
+        links.push(link);
+    }
+
+    fn close_removed(&self, state: &ClusterState) {
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| !link.is_closed());
+        for link in links.iter().filter(|link| is_out(state, link.peer())) {
+            tracing::info!(peer = %link.peer().node, "closing the link of a removed node");
+            link.close("the node was removed from the cluster");
+        }
+    }
 }
 
 impl Control {
-    /// Forgets a node. A connected one only by force: its session ends, and the agent comes back
-    /// only when it is started again. A control node loses workers, vote and copy of the state.
+    /// Forgets a node. A connected one only by force. Its certificates are revoked and its links
+    /// closed: it comes back only by joining anew. A control node loses workers, vote and copy of
+    /// the state.
     ///
     /// # Errors
     ///
@@ -55,21 +79,6 @@ impl Control {
                 .code("removes_itself")
                 .hint("stop its agent, which leaves the cluster, or ask another control node"));
         }
-        if is_control {
-            self.refuse_last(node)?;
-        }
-        for generation in self.boots(&view) {
-            let change = Change::Revoke { node: node.clone(), serial: mark(generation) };
-            match self.propose(change, CHANGE).await {
-                // A full list must not keep a node from being removed.
-                Err(failure) if failure.kind == ErrorKind::NoCapacity => (),
-                revoked => drop(revoked?),
-            }
-        }
-        if is_control {
-            let change = Change::SetActive { node: node.clone(), active: false };
-            self.propose(change, CHANGE).await?;
-        }
         let change = Change::RemoveNode { node: node.clone(), now_ms: wall_ms() };
         self.propose(change, CHANGE).await?;
         if is_control {
@@ -78,24 +87,34 @@ impl Control {
         Ok(())
     }
 
-    /// Refuses to remove the last active control node before its boot is revoked.
-    fn refuse_last(&self, node: &NodeId) -> Result<(), Failure> {
-        if self.shared.replica.state().controls() == std::slice::from_ref(node) {
-            return Err(remuda_state::Refusal::LastControl(node.clone()).into());
-        }
-        Ok(())
+    /// Whether a peer was removed, as far as the state has come here.
+    pub(crate) fn is_out(&self, peer: &Peer) -> bool {
+        is_out(&self.shared.replica.state(), peer)
     }
 
-    /// The boots of a node that run, as far as it is known here.
-    fn boots(&self, view: &NodeView) -> BTreeSet<Generation> {
-        let mut boots = BTreeSet::new();
-        if view.status != NodeStatus::NotConnected {
-            boots.insert(view.generation);
+    /// Ends the links and sessions of nodes that are removed, for ever.
+    pub(crate) async fn keep_out(self) {
+        let stop = self.shared.supervisor.token();
+        let mut states = self.shared.replica.watch_state();
+        let mut done = Revision(0);
+        loop {
+            let state = states.borrow_and_update().clone();
+            if state.revoked_at() != done {
+                done = state.revoked_at();
+                self.shared.links.close_removed(&state);
+                for (node, proxy) in self.shared.proxies.all() {
+                    if state.is_removed(&node) {
+                        proxy.placed(Place::Removed);
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = states.changed() => if changed.is_err() { return },
+                // A handshake may have been under way while its node was removed.
+                () = tokio::time::sleep(LOOK) => done = Revision(0),
+            }
         }
-        if let Some(link) = self.shared.peers.link_to(&view.id) {
-            boots.insert(link.peer().generation);
-        }
-        boots
     }
 
     /// Waits until a removed control node does not vote any more; the leader sees to it.
@@ -109,23 +128,5 @@ impl Control {
         Err(Failure::new(ErrorKind::Unavailable, message)
             .code("still_votes")
             .hint("it loses its vote once a majority of the control nodes runs"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use remuda_state::Command;
-
-    use super::*;
-
-    #[test]
-    fn one_boot_is_removed_and_the_next_is_not() {
-        let node: NodeId = "w1".parse().unwrap();
-        let mut state = ClusterState::new();
-        let change = Change::Revoke { node: node.clone(), serial: mark(Generation(4)) };
-        state.apply(1, &Command::once(change)).outcome.expect("revoked");
-        assert!(is_removed(&state, &node, Generation(4)));
-        assert!(!is_removed(&state, &node, Generation(5)));
-        assert!(!is_removed(&state, &"w2".parse().unwrap(), Generation(4)));
     }
 }

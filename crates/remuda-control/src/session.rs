@@ -15,7 +15,7 @@ use crate::{
     announce::{Situation, place},
     ownership,
     proxies::{Facts, Hello, Path, Place, Session},
-    removal::{is_removed, removed},
+    removal::removed,
 };
 
 /// How long the first message of a worker may take.
@@ -65,7 +65,7 @@ impl Control {
     fn check_boot(&self, announce: &Announce, proved: Role) -> Result<(), Failure> {
         let (node, offered) = (&announce.node, announce.generation);
         let state = self.shared.replica.state();
-        if is_removed(&state, node, offered) {
+        if state.is_removed(node) {
             return Err(removed(node));
         }
         match state.node(node) {

@@ -14,6 +14,7 @@
 //! | 6 | `CreateToken` | [`TokenRecord`] |
 //! | 7 | `RevokeToken` | token id |
 //! | 8 | `Revoke` | node, serial |
+//! | 9 | `IssueCertificate` | node, [`Certificate`], joins, `now_ms` |
 //!
 //! Numbers from 0x8000 may be skipped by versions that do not know them: their outcome must not
 //! matter to any other change. Every other unknown number stops a replica
@@ -22,7 +23,7 @@
 use remuda_model::{Labels, NodeId, Revision, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use crate::{ClusterRecord, NodeRecord, TokenRecord, codec};
+use crate::{Certificate, ClusterRecord, NodeRecord, TokenRecord, codec};
 
 /// The bit of a number that lets older versions skip the change.
 const IGNORABLE: u16 = 0x8000;
@@ -54,7 +55,8 @@ pub enum Change {
         /// Whether it may own workers.
         active: bool,
     },
-    /// A node is forgotten. Its revoked certificates stay revoked.
+    /// A node is forgotten and kept out: all its certificates are revoked, and no record can be
+    /// made under its name until it joins anew. An active control node ceases to own workers.
     RemoveNode {
         /// The node.
         node: NodeId,
@@ -71,6 +73,19 @@ pub enum Change {
         node: NodeId,
         /// Its serial number.
         serial: Vec<u8>,
+    },
+    /// A node gets a certificate. Committed before the node has it, so that every certificate in
+    /// use can be revoked.
+    IssueCertificate {
+        /// Whose.
+        node: NodeId,
+        /// Which.
+        certificate: Certificate,
+        /// Whether the node joins by the join secret alone: only under a name that nobody has. A
+        /// node that was removed may come back so. Otherwise it renews, and must be known.
+        joins: bool,
+        /// The time of the issue, in milliseconds since 1970.
+        now_ms: u64,
     },
     /// A change of a newer version. It has no effect.
     Unknown {
@@ -133,6 +148,7 @@ impl Change {
             Self::CreateToken(_) => 6,
             Self::RevokeToken(_) => 7,
             Self::Revoke { .. } => 8,
+            Self::IssueCertificate { .. } => 9,
             Self::Unknown { number, .. } => *number,
         }
     }
@@ -149,6 +165,9 @@ impl Change {
             Self::CreateToken(token) => postcard::to_stdvec(token),
             Self::RevokeToken(token) => postcard::to_stdvec(token),
             Self::Revoke { node, serial } => postcard::to_stdvec(&(node, serial)),
+            Self::IssueCertificate { node, certificate, joins, now_ms } => {
+                postcard::to_stdvec(&(node, certificate, joins, now_ms))
+            }
             Self::Unknown { fields, .. } => Ok(fields.clone()),
         }
     }
@@ -175,6 +194,10 @@ impl Change {
             8 => {
                 let (node, serial) = codec::decode(bytes)?;
                 Self::Revoke { node, serial }
+            }
+            9 => {
+                let (node, certificate, joins, now_ms) = codec::decode(bytes)?;
+                Self::IssueCertificate { node, certificate, joins, now_ms }
             }
             number => Self::Unknown { number, fields },
         })

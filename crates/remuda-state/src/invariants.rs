@@ -40,13 +40,15 @@ impl ClusterState {
         if let Some((id, token)) = self.tokens.iter().find(|(id, token)| **id != token.id) {
             return Err(format!("token `{}` is filed under `{id}`", token.id));
         }
-        for (limit, size) in [
-            (Limit::Nodes, self.nodes.size()),
-            (Limit::Tokens, self.tokens.size()),
-            (Limit::Revoked, self.revoked.size()),
-        ] {
+        for (limit, size) in
+            [(Limit::Nodes, self.nodes.size()), (Limit::Tokens, self.tokens.size())]
+        {
             limit.check(size).map_err(|limit| format!("more than {limit}"))?;
         }
+        if let Some(node) = self.nodes.keys().find(|node| self.is_removed(node)) {
+            return Err(format!("node `{node}` was removed and is there"));
+        }
+        self.certificates.check(self.applied)?;
         self.seen.check(self.applied)
     }
 }

@@ -3,6 +3,7 @@
 //! Everything here is pure. Control nodes apply the same [`Command`]s in the same order and
 //! therefore hold the same [`ClusterState`]; time, ids and random values are fields of the change.
 
+mod certificates;
 mod change;
 mod codec;
 mod invariants;
@@ -21,7 +22,7 @@ mod testing;
 pub use change::{Change, Command, UnknownChange};
 pub use codec::{DecodeError, decode, encode};
 pub use limits::{Limit, MAX_COMMAND_BYTES};
-pub use record::{ClusterRecord, NodeRecord, Scope, TokenRecord};
+pub use record::{Certificate, ClusterRecord, NodeRecord, Scope, TokenRecord};
 pub use refusal::Refusal;
 pub use seen::WINDOW;
 pub use state::{Applied, ClusterState, Outcome};

@@ -28,6 +28,8 @@ pub enum Limit {
     Name,
     /// Bytes of a certificate's serial number.
     Serial,
+    /// Certificates of one node that hold at the same time.
+    Certificates,
 }
 
 impl Limit {
@@ -39,6 +41,7 @@ impl Limit {
             Self::Addresses | Self::Serial => 64,
             Self::Attributes | Self::Labels => 64 * 1024,
             Self::Name => 256,
+            Self::Certificates => 16,
         }
     }
 
@@ -59,6 +62,7 @@ impl fmt::Display for Limit {
             Self::Labels => "bytes of labels",
             Self::Name => "bytes of a name",
             Self::Serial => "bytes of a serial number",
+            Self::Certificates => "certificates of one node",
         };
         write!(f, "{} {what}", self.bound())
     }
@@ -81,6 +85,9 @@ pub(crate) fn fits(change: &Change) -> Result<(), Limit> {
         Change::SetLabels { labels, .. } => Limit::Labels.check(labels.to_string().len()),
         Change::CreateToken(token) => Limit::Name.check(token.name.len()),
         Change::Revoke { serial, .. } => Limit::Serial.check(serial.len()),
+        Change::IssueCertificate { certificate, .. } => {
+            Limit::Serial.check(certificate.serial.len())
+        }
         _ => Ok(()),
     }
 }

@@ -42,6 +42,15 @@ pub struct NodeRecord {
     pub modified: Revision,
 }
 
+/// A certificate that a node was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its number.
+    pub serial: Vec<u8>,
+    /// The last moment at which it holds, in milliseconds since 1970.
+    pub until_ms: u64,
+}
+
 /// What a token lets its bearer do; each scope includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -20,9 +20,6 @@ pub enum Refusal {
     /// Only control nodes can be active.
     #[error("node `{0}` is no control node")]
     NotControl(NodeId),
-    /// An active control node owns workers and cannot be forgotten.
-    #[error("control node `{0}` is active")]
-    ActiveControl(NodeId),
     /// Without it no worker would have an owner.
     #[error("`{0}` is the last active control node")]
     LastControl(NodeId),
@@ -67,6 +64,12 @@ pub enum Refusal {
     /// The name belongs to a node of the other kind. A node never changes its roles.
     #[error("node `{0}` is known with other roles")]
     OtherRoles(NodeId),
+    /// Whoever joins needs a name that nobody has.
+    #[error("the name `{0}` belongs to a node of the cluster")]
+    NameTaken(NodeId),
+    /// The node was removed and has not joined anew.
+    #[error("node `{0}` was removed from the cluster")]
+    Removed(NodeId),
 }
 
 impl Refusal {
@@ -76,7 +79,6 @@ impl Refusal {
             Self::ForeignCluster(_) => "foreign_cluster",
             Self::UnknownNode(_) => "unknown_node",
             Self::NotControl(_) => "not_control",
-            Self::ActiveControl(_) => "active_control",
             Self::LastControl(_) => "last_control",
             Self::RevisionConflict { .. } => "revision_conflict",
             Self::StaleGeneration { .. } => "stale_generation",
@@ -85,6 +87,8 @@ impl Refusal {
             Self::TooMuch(_) => "too_much",
             Self::OldIndex { .. } => "old_index",
             Self::OtherRoles(_) => "other_roles",
+            Self::NameTaken(_) => "node_id_in_use",
+            Self::Removed(_) => "node_removed",
         }
     }
 
@@ -97,11 +101,12 @@ impl Refusal {
             Self::NotControl(_) => ErrorKind::Invalid,
             Self::OldIndex { .. } => ErrorKind::Internal,
             Self::ForeignCluster(_)
-            | Self::ActiveControl(_)
             | Self::LastControl(_)
             | Self::RevisionConflict { .. }
             | Self::StaleGeneration { .. }
-            | Self::OtherRoles(_) => ErrorKind::Conflict,
+            | Self::OtherRoles(_)
+            | Self::NameTaken(_) => ErrorKind::Conflict,
+            Self::Removed(_) => ErrorKind::Forbidden,
         }
     }
 
@@ -109,7 +114,6 @@ impl Refusal {
         match self {
             Self::ForeignCluster(_) => Some("use an empty data directory for another cluster"),
             Self::UnknownNode(_) => Some("`remuda node list` shows the nodes of the cluster"),
-            Self::ActiveControl(_) => Some("stop it first, or remove it by force"),
             Self::LastControl(_) => Some("add another control node first"),
             Self::RevisionConflict { .. } => Some("read it again and repeat the change"),
             Self::StaleGeneration { .. } => Some(
@@ -118,6 +122,13 @@ impl Refusal {
             ),
             Self::OtherRoles(_) => {
                 Some("give the new node another name, or remove the old one first")
+            }
+            Self::NameTaken(_) => Some(
+                "give the new node another name; a node that has lost its data directory joins \
+                 after `remuda node remove`",
+            ),
+            Self::Removed(_) => {
+                Some("to bring it back, let it join with an empty data directory and a join token")
             }
             Self::UnknownToken(_) => Some("`remuda token list` shows the tokens"),
             _ => None,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord, codec, limits,
-    ownership, seen::Seen,
+    Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord,
+    certificates::Certificates, codec, limits, ownership, seen::Seen,
 };
 
 /// What a committed command did.
@@ -47,7 +47,7 @@ pub struct ClusterState {
     /// The active control nodes; what `nodes` says, kept apart so that owners are found quickly.
     pub(crate) active: RedBlackTreeSetSync<NodeId>,
     pub(crate) tokens: RedBlackTreeMapSync<TokenId, TokenRecord>,
-    pub(crate) revoked: RedBlackTreeSetSync<(NodeId, Vec<u8>)>,
+    pub(crate) certificates: Certificates,
     pub(crate) seen: Seen,
 }
 
@@ -132,7 +132,17 @@ impl ClusterState {
 
     /// Whether this certificate of the node is no longer accepted.
     pub fn is_revoked(&self, node: &NodeId, serial: &[u8]) -> bool {
-        self.revoked.contains(&(node.clone(), serial.to_vec()))
+        self.certificates.is_revoked(node, serial)
+    }
+
+    /// Whether the node was removed and has not joined anew.
+    pub fn is_removed(&self, node: &NodeId) -> bool {
+        self.certificates.is_removed(node)
+    }
+
+    /// When a node was removed or a certificate revoked last: whoever has links looks at them then.
+    pub fn revoked_at(&self) -> Revision {
+        self.certificates.changed()
     }
 
     /// The last log index that the state contains.
@@ -169,7 +179,7 @@ impl ClusterState {
                 record.active = *active;
                 self.replace(now, record)
             }
-            Change::RemoveNode { node, .. } => self.remove_node(now, node),
+            Change::RemoveNode { node, now_ms } => self.remove_node(now, node, *now_ms),
             Change::CreateToken(token) => self.create_token(now, token),
             Change::RevokeToken(token) => {
                 if self.tokens.remove_mut(token) {
@@ -178,7 +188,21 @@ impl ClusterState {
                     Err(Refusal::UnknownToken(token.clone()))
                 }
             }
-            Change::Revoke { node, serial } => self.revoke(now, node, serial),
+            Change::Revoke { node, serial } => {
+                let changed = self.certificates.revoke(now, node, serial);
+                Ok(outcome(now, changed.map_err(Refusal::TooMuch)?))
+            }
+            Change::IssueCertificate { node, certificate, joins, now_ms } => {
+                match (joins, self.nodes.contains_key(node)) {
+                    (true, true) => return Err(Refusal::NameTaken(node.clone())),
+                    (false, false) => return Err(Refusal::UnknownNode(node.clone())),
+                    _ => (),
+                }
+                let changed = self.certificates.issue(node, certificate, *now_ms);
+                let changed = changed.map_err(Refusal::TooMuch)?;
+                self.certificates.readmit(node);
+                Ok(outcome(now, changed))
+            }
             Change::Unknown { .. } => Ok(Outcome::Unchanged),
         }
     }
@@ -211,6 +235,9 @@ impl ClusterState {
             record.created = present.created;
             record.modified = present.modified;
         } else {
+            if self.is_removed(&node.id) {
+                return Err(Refusal::Removed(node.id.clone()));
+            }
             Limit::Nodes.check(self.nodes.size() + 1).map_err(Refusal::TooMuch)?;
             record.created = now;
         }
@@ -218,9 +245,21 @@ impl ClusterState {
         self.replace(now, record)
     }
 
-    fn remove_node(&mut self, now: Revision, node: &NodeId) -> Result<Outcome, Refusal> {
-        if self.known(node)?.active {
-            return Err(Refusal::ActiveControl(node.clone()));
+    fn remove_node(
+        &mut self,
+        now: Revision,
+        node: &NodeId,
+        now_ms: u64,
+    ) -> Result<Outcome, Refusal> {
+        let was_active = self.known(node)?.active;
+        if was_active && self.active.size() == 1 {
+            return Err(Refusal::LastControl(node.clone()));
+        }
+        self.certificates.remove(now, node, now_ms).map_err(Refusal::TooMuch)?;
+        // In the same step, or the node could enlist again in between.
+        if was_active {
+            self.active.remove_mut(node);
+            self.epoch = Epoch(now.0);
         }
         self.nodes.remove_mut(node);
         Ok(Outcome::Changed(now))
@@ -237,15 +276,6 @@ impl ClusterState {
         }
         Limit::Tokens.check(self.tokens.size() + 1).map_err(Refusal::TooMuch)?;
         self.tokens.insert_mut(token.id.clone(), token.clone());
-        Ok(Outcome::Changed(now))
-    }
-
-    fn revoke(&mut self, now: Revision, node: &NodeId, serial: &[u8]) -> Result<Outcome, Refusal> {
-        if self.is_revoked(node, serial) {
-            return Ok(Outcome::Unchanged);
-        }
-        Limit::Revoked.check(self.revoked.size() + 1).map_err(Refusal::TooMuch)?;
-        self.revoked.insert_mut((node.clone(), serial.to_vec()));
         Ok(Outcome::Changed(now))
     }
 
@@ -280,6 +310,10 @@ impl ClusterState {
     pub(crate) fn active_by_record(&self) -> BTreeSet<&NodeId> {
         self.nodes.values().filter(|node| node.active).map(|node| &node.id).collect()
     }
+}
+
+fn outcome(now: Revision, changed: bool) -> Outcome {
+    if changed { Outcome::Changed(now) } else { Outcome::Unchanged }
 }
 
 #[cfg(test)]

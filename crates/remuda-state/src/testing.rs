@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remuda_model::{Generation, Labels, NodeId, Revision, Roles, TokenId};
 
-use crate::{NodeRecord, Scope, TokenRecord};
+use crate::{Certificate, Change, Command, NodeRecord, Scope, TokenRecord};
 
 pub(crate) fn id(name: &str) -> NodeId {
     name.parse().expect("a node name")
@@ -27,6 +27,12 @@ pub(crate) fn node(name: &str, roles: Roles) -> NodeRecord {
         created: Revision(0),
         modified: Revision(0),
     }
+}
+
+/// The node joins by its join token and gets the certificate of this number.
+pub(crate) fn joins(name: &str, number: u8) -> Command {
+    let certificate = Certificate { serial: vec![number], until_ms: 1_000 };
+    Command::once(Change::IssueCertificate { node: id(name), certificate, joins: true, now_ms: 1 })
 }
 
 pub(crate) fn token(name: &str) -> TokenRecord {

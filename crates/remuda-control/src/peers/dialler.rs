@@ -136,6 +136,7 @@ impl Control {
 
     /// Answers the streams of a link that this side dialled, and closes it with the node.
     pub(crate) fn serve(&self, link: &Link, router: &Router) {
+        self.shared.links.add(link.clone());
         let supervisor = self.shared.supervisor.clone();
         let (link, router) = (link.clone(), router.clone());
         self.shared.supervisor.spawn("link", async move {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use remuda_link::{JoinError, NodeCertificate};
 use remuda_model::{ErrorKind, NodeStatus, Role};
-use remuda_state::Scope;
+use remuda_state::{Change, Command, Scope};
+use remuda_wire::message::control::Call;
 
-use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Start, id, request, until};
+use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Start, id, link_as, request, until};
 use crate::Consistency;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +102,7 @@ async fn a_dead_control_node_is_removed_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connected_worker_is_removed_by_force_only_and_comes_back_with_its_next_start() {
+async fn a_connected_worker_is_removed_by_force_only_and_comes_back_when_it_joins_anew() {
     let cluster = Cluster::start(&["c1"]).await;
     let control = &cluster.nodes[0].control;
     let worker = FakeWorker::start(&cluster, "w1");
@@ -124,6 +126,9 @@ async fn a_connected_worker_is_removed_by_force_only_and_comes_back_with_its_nex
         unreachable: Vec::new(),
     };
     let again = FakeWorker::with(&cluster, plan);
+    again.refusal("node_removed").await;
+    assert_eq!(again.n_sessions(), 0, "a later boot is not enough");
+    join_as(&cluster, "w1").await.expect("joins anew");
     again.connected().await;
     until("recorded again", async || match control.node(&id("w1"), Consistency::Stale).await {
         Ok(view) if view.status == NodeStatus::Ready => Ok(()),
@@ -149,5 +154,78 @@ async fn a_living_control_node_is_removed_by_force_and_stays_away_until_it_start
     assert!(refused.hint.is_some());
     let controls = control.shared.replica.state().controls();
     assert_eq!(controls, [id("c1"), id("c2")]);
+    // It cannot change the state any more, nor take part in the replication.
+    let change = Command::once(Change::RevokeToken("t".parse().expect("an id")));
+    let propose = Call::Propose(remuda_state::encode(&change));
+    until("not obeyed", async || match removed.call_control(&id("c1"), &propose, DEADLINE).await {
+        Err(failure) if failure.code == "node_removed" => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removing_a_node_revokes_its_certificates_and_closes_its_links_everywhere() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let first = join_as(&cluster, "w1").await.expect("joins").read().expect("a certificate");
+    let worker = FakeWorker::start(&cluster, "w1");
+    worker.connected().await;
+    let control = &cluster.nodes[0].control;
+    until("recorded", async || {
+        control.node(&id("w1"), Consistency::Linearizable).await.map_err(|failure| failure.message)
+    })
+    .await;
+    worker.stop().await;
+    let mut links = Vec::new();
+    for node in &cluster.nodes {
+        assert!(!node.control.admission().is_revoked(&id("w1"), &first.serial));
+        links.push(link_as(&cluster, "w1", &node.url).await);
+    }
+    let other = link_as(&cluster, "w2", &cluster.nodes[0].url).await;
+    control.remove_node(&id("w1"), true).await.expect("removed");
+    for link in &links {
+        tokio::time::timeout(DEADLINE, link.closed()).await.expect("closed");
+    }
+    assert!(!other.is_closed());
+    let second = join_as(&cluster, "w1").await.expect("joins anew").read().expect("a certificate");
+    for node in &cluster.nodes {
+        node.control.tokens().await.expect("has all that was committed");
+        let admission = node.control.admission();
+        assert!(admission.is_revoked(&id("w1"), &first.serial), "at {}", node.id);
+        assert!(!admission.is_revoked(&id("w1"), &second.serial), "at {}", node.id);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_token_is_not_enough_to_become_a_node_that_is_known() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let worker = FakeWorker::start(&cluster, "w1");
+    worker.connected().await;
+    let control = &cluster.nodes[0].control;
+    until("recorded", async || {
+        control.node(&id("w1"), Consistency::Linearizable).await.map_err(|failure| failure.message)
+    })
+    .await;
+    worker.stop().await;
+    for name in ["w1", "c2"] {
+        let refused = match join_as(&cluster, name).await {
+            Err(JoinError::Refused(failure)) => failure,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(refused.code, "node_id_in_use", "{name}");
+        assert!(refused.hint.is_some_and(|hint| hint.contains("remuda node remove")));
+    }
+    control.remove_node(&id("w1"), true).await.expect("removed");
+    join_as(&cluster, "w1").await.expect("the name is free");
+    cluster.stop().await;
+}
+
+/// Asks for a certificate for a worker of this name, as first contact does.
+async fn join_as(cluster: &Cluster, name: &str) -> Result<NodeCertificate, JoinError> {
+    let link = link_as(cluster, name, &cluster.nodes[0].url).await;
+    let joined = remuda_link::renew(&link, &id(name), Role::Worker).await;
+    link.close("asked");
+    joined.map(|(certificate, _)| certificate)
 }

@@ -54,6 +54,15 @@ fn golden() -> Vec<(Change, String)> {
         (Change::CreateToken(token("t")), token_bytes),
         (Change::RevokeToken("t".parse().unwrap()), "07020174".to_owned()),
         (Change::Revoke { node: id("a"), serial: vec![1, 2] }, "08050161020102".to_owned()),
+        (
+            Change::IssueCertificate {
+                node: id("a"),
+                certificate: Certificate { serial: vec![1, 2], until_ms: 300 },
+                joins: true,
+                now_ms: 5,
+            },
+            "09090161020102ac020105".to_owned(),
+        ),
         (Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned()),
     ]
 }
@@ -70,7 +79,7 @@ fn the_bytes_of_every_change_never_change() {
 #[test]
 fn every_number_is_used_once_and_in_order() {
     let numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 0x8001]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0x8001]);
 }
 
 #[test]

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use remuda_model::{Generation, Roles};
 
 use super::*;
-use crate::testing::{id, node, token};
+use crate::{
+    Certificate,
+    testing::{id, joins, node, token},
+};
 
 /// Few names, so that changes meet.
 fn name() -> impl Strategy<Value = NodeId> {
@@ -40,6 +43,12 @@ fn change() -> impl Strategy<Value = Change> {
             node,
             serial: vec![serial],
         }),
+        2 => (name(), any::<u8>(), any::<bool>(), 0_u64..9).prop_map(
+            |(node, number, joins, now_ms)| {
+                let certificate = Certificate { serial: vec![number], until_ms: now_ms + 5 };
+                Change::IssueCertificate { node, certificate, joins, now_ms }
+            }
+        ),
         1 => Just(Change::Unknown { number: 0x8001, fields: vec![1] }),
     ]
 }
@@ -128,11 +137,36 @@ proptest! {
         if state.apply(index, &command).outcome.is_ok() {
             let mut fresh = node("a", Roles::WORKER);
             fresh.generation = Generation(0);
+            state.apply(index + 1, &joins("a", 0));
             let index = state.applied() + 1;
             let put = state.apply(index, &Command::once(Change::PutNode(fresh.clone())));
             prop_assert_eq!(put.outcome, Ok(Outcome::Changed(Revision(index))));
             (fresh.created, fresh.modified) = (Revision(index), Revision(index));
             prop_assert_eq!(state.node(&id("a")), Some(&fresh));
+        }
+    }
+
+    #[test]
+    fn a_removed_node_stays_out_until_it_joins_anew(before in history(), after in history()) {
+        let mut state = ClusterState::new();
+        run(&mut state, &before);
+        let held: Vec<u8> = (0..=255).filter(|number| !state.is_revoked(&id("a"), &[*number])).collect();
+        let issued = state.certificates.issued_to(&id("a"));
+        let remove = Command::once(Change::RemoveNode { node: id("a"), now_ms: 1 });
+        if state.apply(state.applied() + 1, &remove).outcome.is_ok() {
+            let mut back = false;
+            for command in &after {
+                let outcome = state.apply(state.applied() + 1, command).outcome;
+                back |= matches!(
+                    &command.change,
+                    Change::IssueCertificate { node, joins: true, .. } if *node == id("a")
+                ) && outcome.is_ok();
+                prop_assert!(back || state.node(&id("a")).is_none());
+                for serial in &issued {
+                    prop_assert!(state.is_revoked(&id("a"), serial));
+                }
+                prop_assert!(back || held.iter().all(|one| state.is_revoked(&id("a"), &[*one])));
+            }
         }
     }
 

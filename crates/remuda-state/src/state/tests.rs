@@ -4,8 +4,8 @@ use remuda_model::{ClusterId, Generation, Labels, Roles};
 
 use super::*;
 use crate::{
-    WINDOW,
-    testing::{id, ids, node, token},
+    Certificate, WINDOW,
+    testing::{id, ids, joins, node, token},
 };
 
 /// A state, and a short way to change it.
@@ -35,6 +35,11 @@ impl Driver {
     fn remove(&mut self, name: &str) -> Result<Outcome, Refusal> {
         self.change(Change::RemoveNode { node: id(name), now_ms: 1 })
     }
+}
+
+fn renews(name: &str, number: u8) -> Change {
+    let certificate = Certificate { serial: vec![number], until_ms: 1_000 };
+    Change::IssueCertificate { node: id(name), certificate, joins: false, now_ms: 1 }
 }
 
 fn cluster(id: &str) -> ClusterRecord {
@@ -91,21 +96,57 @@ fn an_earlier_boot_is_refused() {
     let refused = driver.change(Change::PutNode(record.clone()));
     assert!(matches!(refused, Err(Refusal::StaleGeneration { .. })), "{refused:?}");
     driver.remove("a").unwrap();
+    driver.command(&joins("a", 1)).unwrap();
     driver.change(Change::PutNode(record)).expect("a new node under the name");
 }
 
 #[test]
-fn a_removed_node_is_forgotten_and_may_come_back() {
+fn a_removed_node_is_forgotten_and_comes_back_only_by_joining_anew() {
     let mut driver = Driver::default();
+    driver.command(&joins("a", 1)).unwrap();
     driver.put("a", Roles::WORKER);
-    driver.change(Change::Revoke { node: id("a"), serial: vec![1] }).unwrap();
+    driver.change(renews("a", 2)).unwrap();
+    assert!(!driver.state.is_revoked(&id("a"), &[1]) && !driver.state.is_revoked(&id("a"), &[2]));
     driver.remove("a").unwrap();
     assert_eq!(driver.state.node(&id("a")), None);
+    assert_eq!(driver.state.revoked_at(), Revision(4));
     assert_eq!(driver.remove("a"), Err(Refusal::UnknownNode(id("a"))));
-    assert!(driver.state.is_revoked(&id("a"), &[1]), "its certificate stays revoked");
-    assert!(!driver.state.is_revoked(&id("a"), &[2]) && !driver.state.is_revoked(&id("b"), &[1]));
+    // Neither the boot that was running nor a later one.
+    for generation in [1, 2] {
+        let mut again = node("a", Roles::WORKER);
+        again.generation = Generation(generation);
+        assert_eq!(driver.change(Change::PutNode(again)), Err(Refusal::Removed(id("a"))));
+    }
+    assert_eq!(driver.change(renews("a", 3)), Err(Refusal::UnknownNode(id("a"))));
+    for serial in [1, 2, 77] {
+        assert!(driver.state.is_revoked(&id("a"), &[serial]), "{serial}");
+        assert!(!driver.state.is_revoked(&id("b"), &[serial]), "{serial}");
+    }
+    driver.command(&joins("a", 3)).unwrap();
     driver.put("a", Roles::WORKER);
-    assert_eq!(driver.state.node(&id("a")).unwrap().created, Revision(5));
+    assert!(!driver.state.is_revoked(&id("a"), &[3]));
+    assert!(driver.state.is_revoked(&id("a"), &[1]) && driver.state.is_revoked(&id("a"), &[2]));
+}
+
+#[test]
+fn nobody_joins_under_the_name_of_a_node_that_is_there() {
+    let mut driver = Driver::default();
+    driver.command(&joins("a", 1)).unwrap();
+    driver.command(&joins("a", 2)).expect("the first answer may have been lost");
+    driver.put("a", Roles::CONTROL);
+    assert_eq!(driver.command(&joins("a", 3)), Err(Refusal::NameTaken(id("a"))));
+    driver.change(renews("a", 3)).expect("it renews its certificate");
+}
+
+#[test]
+fn a_certificate_may_be_revoked_by_its_number() {
+    let mut driver = Driver::default();
+    driver.put("a", Roles::WORKER);
+    let revoke = Change::Revoke { node: id("a"), serial: vec![1] };
+    assert_eq!(driver.change(revoke.clone()), Ok(Outcome::Changed(Revision(2))));
+    assert_eq!(driver.change(revoke), Ok(Outcome::Unchanged));
+    assert!(driver.state.is_revoked(&id("a"), &[1]) && !driver.state.is_revoked(&id("a"), &[2]));
+    assert_eq!(driver.state.revoked_at(), Revision(2));
 }
 
 #[test]
@@ -148,18 +189,19 @@ fn the_epoch_is_the_last_change_of_the_active_control_nodes() {
 }
 
 #[test]
-fn an_active_control_node_stays_and_the_last_stays_active() {
+fn the_last_active_control_node_stays_and_others_lose_their_workers_when_removed() {
     let mut driver = Driver::default();
     let mut first = node("a", Roles::CONTROL);
     first.active = true;
     driver.change(Change::PutNode(first)).unwrap();
     assert_eq!(driver.state.controls(), ids(&["a"]));
-    assert_eq!(driver.remove("a"), Err(Refusal::ActiveControl(id("a"))));
+    assert_eq!(driver.remove("a"), Err(Refusal::LastControl(id("a"))));
     assert_eq!(driver.set_active("a", false), Err(Refusal::LastControl(id("a"))));
     driver.put("b", Roles::CONTROL);
     driver.set_active("b", true).unwrap();
-    driver.set_active("a", false).unwrap();
     driver.remove("a").unwrap();
+    assert_eq!(driver.state.controls(), ids(&["b"]));
+    assert_eq!(driver.state.epoch().0, driver.state.applied());
 }
 
 #[test]
