@@ -5,7 +5,7 @@ use std::{
     future::{pending, ready},
     io,
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -133,7 +133,7 @@ impl JobClass for Exec {
         join_all(unknown.map(|task| async move {
             tracing::warn!(%task, "a task that nobody knows is ended");
             self.end(task).await;
-            self.remove(task).await;
+            self.client.remove(task).await;
         }))
         .await;
     }
@@ -157,7 +157,7 @@ impl JobClass for Exec {
         if self.client.running().await.is_ok_and(|running| running.contains(task)) {
             self.end(task).await;
         }
-        self.remove(task).await;
+        self.client.remove(task).await;
     }
 }
 
@@ -178,21 +178,6 @@ impl Exec {
         if timeout(UNKNOWN_LIMIT, ended(progress)).await.is_err() {
             tracing::warn!(%task, "a killed task does not end");
         }
-    }
-
-    async fn remove(&self, task: &TaskId) {
-        let dir = self.client.task_dir(task);
-        let removed = tokio::task::spawn_blocking(move || remove(&dir)).await;
-        if let Ok(Err(error)) = removed {
-            tracing::warn!(%task, %error, "the files of a task could not be removed");
-        }
-    }
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

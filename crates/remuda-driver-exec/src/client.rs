@@ -1,7 +1,7 @@
 //! The agent's side of the holder: finds it, starts it, and tells how its tasks go.
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -108,6 +108,11 @@ impl Client {
         })
     }
 
+    /// Removes what is kept of a task that does not run.
+    pub(crate) async fn remove(&self, task: &TaskId) {
+        remove(self.dir.clone(), task.clone()).await;
+    }
+
     /// What became of a task that does not run. Ends what a dead holder has left of it.
     pub(crate) async fn outcome(&self, task: &TaskId) -> OutputState {
         outcome(self.dir.clone(), task.clone()).await
@@ -121,6 +126,17 @@ fn gone() -> Failure {
 fn busy() -> Failure {
     Failure::new(ErrorKind::NoCapacity, "too much is asked of the holder of the tasks at once")
         .hint("try again")
+}
+
+async fn remove(dir: Arc<Path>, task: TaskId) {
+    let folder = task_dir(&dir, &task);
+    let removed = tokio::task::spawn_blocking(move || match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    });
+    if let Ok(Err(error)) = removed.await {
+        tracing::warn!(%task, %error, "the files of a task could not be removed");
+    }
 }
 
 async fn outcome(dir: Arc<Path>, task: TaskId) -> OutputState {

@@ -6,7 +6,7 @@ use remuda_model::{ErrorKind, Failure, TaskId};
 use remuda_plugin::output::OutputState;
 use remuda_runtime::Backoff;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 
@@ -38,6 +38,9 @@ pub(super) struct Actor {
     /// Those whose progress somebody wants to know, as long as they run.
     watched: BTreeMap<TaskId, watch::Sender<OutputState>>,
     pending: BTreeMap<u32, Pending>,
+    /// Those that run though nobody has waited for their start to the end, each with whether the
+    /// holder was asked to stop it.
+    abandoned: BTreeMap<TaskId, bool>,
     calls: u32,
     /// Whether another agent has taken over.
     replaced: bool,
@@ -55,6 +58,7 @@ impl Actor {
             asks,
             watched: BTreeMap::new(),
             pending: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
             calls: 0,
             replaced: false,
         }
@@ -80,7 +84,7 @@ impl Actor {
                         connection = None;
                     }
                 }
-            } else if self.watched.is_empty() {
+            } else if self.watched.is_empty() && self.abandoned.is_empty() {
                 let Some(ask) = self.asks.recv().await else { return };
                 connection = self.first(ask).await;
             } else {
@@ -206,7 +210,9 @@ impl Actor {
                     if progress.is_err() {
                         self.forget(connection, &task);
                     }
-                    drop(answer.send(progress));
+                    if let Err(Ok(_nobody_waits)) = answer.send(progress) {
+                        self.abandon(task);
+                    }
                 }
                 None => {}
             },
@@ -224,14 +230,42 @@ impl Actor {
             }
             FromHolder::Exited { task, exit } => {
                 connection.running.remove(&task);
+                if self.abandoned.remove(&task).is_some() {
+                    let removal = super::remove(self.place.dir.clone(), task.clone());
+                    self.place.supervisor.spawn("remove task", removal);
+                }
                 self.ended(&task, exit);
             }
             FromHolder::Replaced => {
                 tracing::warn!("another agent has taken over the holder");
                 self.replaced = true;
                 self.watched.clear();
+                self.abandoned.clear();
             }
             FromHolder::Welcome { .. } | FromHolder::Runs { .. } | FromHolder::Ready => {}
+        }
+        self.stop_abandoned(connection);
+    }
+
+    /// Somebody wanted a task to start and has given up: to everybody else it has not started.
+    fn abandon(&mut self, task: TaskId) {
+        tracing::warn!(%task, "a task whose start took too long is ended");
+        self.watched.remove(&task);
+        self.abandoned.insert(task, false);
+    }
+
+    fn stop_abandoned(&mut self, connection: &Connection) {
+        let unasked = self.abandoned.iter().filter(|(_, asked)| !**asked);
+        let unasked: Vec<_> = unasked.map(|(task, _)| task.clone()).collect();
+        for task in unasked {
+            // That it has ended is what counts.
+            let (answer, _nobody_waits) = oneshot::channel();
+            let before = self.pending.len();
+            let stop = Op::Stop { task: task.clone(), grace_ms: 0 };
+            self.call(connection, stop, Pending::Call(answer));
+            if self.pending.len() > before {
+                self.abandoned.insert(task, true);
+            }
         }
     }
 
@@ -247,6 +281,7 @@ impl Actor {
         for pending in std::mem::take(&mut self.pending).into_values() {
             match pending {
                 // Whether it was started will show when the tasks are settled.
+                Pending::Spawn(task, answer) if answer.is_closed() => self.abandon(task),
                 Pending::Spawn(task, answer) => {
                     let progress = self.watched.get(&task).map(watch::Sender::subscribe);
                     drop(answer.send(progress.ok_or_else(unknown)));
@@ -269,6 +304,17 @@ impl Actor {
             } else {
                 sender.send_replace(outcome(self.place.dir.clone(), task).await);
             }
+        }
+        for (task, _) in std::mem::take(&mut self.abandoned) {
+            if connection.is_some_and(|connection| connection.running.contains_key(&task)) {
+                self.abandoned.insert(task, false);
+            } else {
+                drop(outcome(self.place.dir.clone(), task.clone()).await);
+                super::remove(self.place.dir.clone(), task).await;
+            }
+        }
+        if let Some(connection) = connection {
+            self.stop_abandoned(connection);
         }
     }
 }
@@ -309,3 +355,6 @@ async fn farewell(calls: u32, connection: &mut Connection) {
     };
     drop(timeout(FAREWELL_LIMIT, answered).await);
 }
+
+#[cfg(test)]
+mod tests;

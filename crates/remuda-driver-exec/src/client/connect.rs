@@ -54,6 +54,17 @@ pub(super) struct Connection {
     _end: DropGuard,
 }
 
+#[cfg(test)]
+impl Connection {
+    /// A conversation whose other end is a test.
+    pub(super) fn played(running: BTreeMap<TaskId, u64>) -> (Self, mpsc::Receiver<Vec<u8>>) {
+        let (outgoing, frames) = mpsc::channel(256);
+        let (_, incoming) = mpsc::channel(1);
+        let _end = CancellationToken::new().drop_guard();
+        (Self { outgoing, incoming, running, _end }, frames)
+    }
+}
+
 impl Place {
     /// Connects to the holder. When there is none, starts one, or says `None`.
     pub(super) async fn attach(&self, start: bool) -> Result<Option<Connection>, Failure> {
