@@ -7,10 +7,7 @@ mod route;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use arc_swap::ArcSwapOption;
@@ -36,8 +33,6 @@ pub(crate) struct Proxy {
     view: watch::Sender<Option<NodeView>>,
     place: watch::Sender<Place>,
     sessions: mpsc::Sender<Session>,
-    /// Whether the state was seen to have a record of the node.
-    recorded: AtomicBool,
 }
 
 impl Proxy {
@@ -77,15 +72,6 @@ impl Proxy {
     /// Where the worker belongs, as said last.
     pub(crate) fn place(&self) -> Place {
         self.place.borrow().clone()
-    }
-
-    /// Whether the state once had a record of the node.
-    pub(crate) fn was_recorded(&self) -> bool {
-        self.recorded.load(Ordering::Relaxed)
-    }
-
-    fn set_recorded(&self) {
-        self.recorded.store(true, Ordering::Relaxed);
     }
 }
 
@@ -144,7 +130,6 @@ impl Control {
             view: watch::Sender::new(None),
             place: watch::Sender::new(place.clone()),
             sessions,
-            recorded: AtomicBool::new(false),
         });
         let core = Core::new(node.clone(), place);
         let actor = Actor::new(self.clone(), node.clone(), Arc::clone(&proxy), core, waiting);

@@ -146,9 +146,7 @@ impl Actor {
     /// What the state says about the worker.
     fn recorded(&self) -> Option<Facts> {
         let state = self.control.shared.replica.state();
-        let record = state.node(&self.node)?;
-        self.proxy.set_recorded();
-        Some(Facts::of(record))
+        state.node(&self.node).map(Facts::of)
     }
 
     async fn attach(&mut self, asked: Session) {

@@ -161,6 +161,8 @@ pub(crate) struct Core {
     /// The last event that all job classes have seen; at most `reported`.
     seen: u64,
     proposing: bool,
+    /// Whether the state was seen to have a record of the worker in this session.
+    was_recorded: bool,
 }
 
 impl Core {
@@ -178,6 +180,7 @@ impl Core {
             reported: None,
             seen: 0,
             proposing: false,
+            was_recorded: false,
         }
     }
 
@@ -274,6 +277,7 @@ impl Core {
         self.reported = Some(self.reported.map_or(before, |reported| reported.max(before)));
         self.facts = Some(hello.facts);
         self.boot = hello.boot;
+        self.was_recorded = false;
         self.status = hello.status;
         self.running_tasks = hello.running_tasks;
         self.via = hello.via;
@@ -383,7 +387,12 @@ impl Core {
     }
 
     /// Proposes what the worker says when the state says something else; one proposal at a time.
+    /// A record that was there and is gone was removed: the worker must not bring it back.
     fn compare(&mut self, recorded: Option<&Facts>, out: &mut Vec<Effect>) {
+        if recorded.is_none() && self.was_recorded {
+            return;
+        }
+        self.was_recorded = recorded.is_some();
         let mine = matches!(self.place, Place::Mine(_));
         if let Some(facts) = &self.facts
             && mine

@@ -172,6 +172,22 @@ fn an_unknown_node_is_proposed_once_at_a_time() {
 }
 
 #[test]
+fn a_record_that_is_gone_is_not_proposed_again() {
+    let mut core = connected();
+    let labels = |text: &str| FromWorker::Labels(text.parse().unwrap());
+    let gone = Input::Said { message: labels("a"), recorded: None };
+    assert_eq!(core.handle(gone), [Effect::Publish]);
+    // Also when it was removed while a change of it was under way.
+    let mut core = connected();
+    let effects = core.handle(said(labels("a")));
+    assert!(matches!(effects[..], [Effect::Publish, Effect::Propose(_)]), "{effects:?}");
+    assert_eq!(core.handle(Input::Proposed { committed: true, recorded: None }), []);
+    // Whoever is let in again says it anew.
+    let anew = Input::Attach { hello: hello(1, 1), alive: true, recorded: None };
+    assert!(matches!(core.handle(anew).last(), Some(Effect::Propose(_))));
+}
+
+#[test]
 fn labels_are_proposed_when_they_change_and_after_a_failure_with_the_next_words() {
     let mut core = connected();
     let labels: Labels = "a".parse().unwrap();
