@@ -22,7 +22,7 @@ use crate::{
     registry::Registry,
     spool::Spool,
     status::{Connection, Wanted},
-    store::{Change, StoreError, Table},
+    store::{Change, Pending, StoreError, Table},
 };
 
 /// How long works have to come to an end by themselves when the agent shuts down.
@@ -261,14 +261,24 @@ impl Actor {
     }
 
     async fn perform(&mut self, effects: Vec<Effect>) {
+        let mut written = None;
         for effect in effects {
             match effect {
-                Effect::Record { id, stored, answer } => self.record(id, &stored, answer).await,
+                Effect::Record { id, stored, answer: true } => {
+                    let recorded = self.record(&id, &stored).await;
+                    self.later(async move {
+                        let outcome = recorded.done().await.map_err(StoreError::into_failure);
+                        Input::Recorded { id, outcome }
+                    });
+                }
+                Effect::Record { id, stored, answer: false } => {
+                    written = Some(self.record(&id, &stored).await);
+                }
                 Effect::Erase { id } => {
                     let key = id.as_str().as_bytes().to_vec();
                     let erased = Change::Delete { table: Table::Tasks, key };
                     // A record that stays is taken for an ended or lost task by the next boot.
-                    drop(self.setup.store.submit(vec![erased]).await);
+                    written = Some(self.setup.store.submit(vec![erased]).await);
                 }
                 Effect::StartClass { id } => {
                     let spec = self.live.get_mut(&id).and_then(|live| live.spec.take());
@@ -299,22 +309,33 @@ impl Actor {
                         drop(reply.send(outcome));
                     }
                 }
+                Effect::Accept { call } => {
+                    let written = match written.take() {
+                        Some(written) => written,
+                        // Something like it was accepted before, and is written down before this.
+                        None => self.setup.store.submit(Vec::new()).await,
+                    };
+                    self.accept(call, written);
+                }
                 Effect::ShowStatus(status) => self.show(status).await,
                 Effect::ShowRunning(running) => drop(self.inbox.running.send_replace(running)),
             }
         }
     }
 
-    async fn record(&mut self, id: TaskId, stored: &Stored, answer: bool) {
+    async fn record(&mut self, id: &TaskId, stored: &Stored) -> Pending {
         let key = id.as_str().as_bytes().to_vec();
         let put = Change::Put { table: Table::Tasks, key, value: encode(stored).to_vec() };
-        let written = self.setup.store.submit(vec![put]).await;
-        if answer {
-            self.later(async move {
-                let outcome = written.done().await.map_err(StoreError::into_failure);
-                Input::Recorded { id, outcome }
-            });
-        }
+        self.setup.store.submit(vec![put]).await
+    }
+
+    fn accept(&mut self, call: CallId, written: Pending) {
+        let Some(reply) = self.replies.remove(&call) else { return };
+        self.supervisor.spawn("task answer", async move {
+            let outcome = written.done().await.map_err(StoreError::into_failure);
+            // The caller may have stopped waiting.
+            drop(reply.send(outcome.map(|()| Answer::Accepted)));
+        });
     }
 
     fn begin(&mut self, id: TaskId, class: Arc<dyn Class>, way: Way) {

@@ -114,6 +114,8 @@ pub(super) enum Effect {
     Report(EventBody),
     /// Answer a caller.
     Reply { call: CallId, outcome: Result<Answer, Failure> },
+    /// Answer a caller that it is accepted, once what was written for it is on disk.
+    Accept { call: CallId },
     /// Show the status, report it, and tell the tasks.
     ShowStatus(NodeStatus),
     /// Show how many tasks run.
@@ -256,12 +258,12 @@ impl Core {
                 }
             }
             Input::Stop { call, id, grace } => {
-                let outcome = self.stop(now, &id, grace, &mut out).map(|()| Answer::Accepted);
-                out.push(Effect::Reply { call, outcome });
+                let outcome = self.stop(now, &id, grace, &mut out);
+                out.push(accepted(call, outcome));
             }
             Input::Forget { call, id } => {
-                let outcome = self.forget(&id, &mut out).map(|()| Answer::Accepted);
-                out.push(Effect::Reply { call, outcome });
+                let outcome = self.forget(&id, &mut out);
+                out.push(accepted(call, outcome));
             }
             Input::Follow { id } => {
                 if let Some(entry) = self.tasks.get_mut(&id) {
@@ -412,7 +414,12 @@ impl Core {
         let grace = grace.min(MAX_GRACE);
         match &mut entry.phase {
             Phase::Ended | Phase::Killed => (),
-            Phase::Recording { stop, .. } | Phase::Starting { stop, .. } => *stop = Some(grace),
+            Phase::Recording { stop, .. } | Phase::Starting { stop, .. } => {
+                *stop = Some(grace);
+                // The next boot must know it, too.
+                entry.record.state = TaskState::Stopping;
+                out.push(record(entry, false));
+            }
             Phase::Running | Phase::Stopping => self.ask_to_stop(now, id, grace, out),
         }
         Ok(())
@@ -570,6 +577,13 @@ impl Core {
             self.timers.len(),
             self.tasks.values().filter(|entry| entry.timer.is_some()).count()
         );
+    }
+}
+
+fn accepted(call: CallId, outcome: Result<(), Failure>) -> Effect {
+    match outcome {
+        Ok(()) => Effect::Accept { call },
+        Err(failure) => Effect::Reply { call, outcome: Err(failure) },
     }
 }
 

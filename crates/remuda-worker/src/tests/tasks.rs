@@ -142,6 +142,24 @@ async fn a_stop_is_asked_for_and_then_forced() {
 }
 
 #[tokio::test]
+async fn an_accepted_stop_outlives_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_node, owner) = Node::owned(dir.path(), true).await;
+    for n in 0..10 {
+        let task = format!("t{n}");
+        owner.start_task(&task, "", false).await.expect("starts");
+        owner.command(&task, &TestCommand::Deaf).await.expect("answers");
+        stop(&owner, &task, 60_000).await;
+        // What a killed process leaves.
+        let after = tempfile::tempdir().unwrap();
+        std::fs::copy(dir.path().join("worker.redb"), after.path().join("worker.redb")).unwrap();
+        let next = Node::start(after.path(), true, &[]).await;
+        next.seen.wait(&format!("stop {task} 10000")).await;
+        next.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_in_standby_takes_attached_tasks_only() {
     let dir = tempfile::tempdir().unwrap();
     let (node, owner) = Node::owned(dir.path(), true).await;

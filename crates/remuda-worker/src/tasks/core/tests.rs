@@ -119,7 +119,7 @@ fn a_stop_gives_grace_then_drops_the_work() {
     let effects = core.handle(at(1), Input::Stop { call: 2, id: id("t"), grace });
     assert!(matches!(effects[0], Effect::Record { .. }));
     assert_eq!(effects[1], Effect::AskToStop { id: id("t"), grace });
-    assert_eq!(effects[2], Effect::Reply { call: 2, outcome: Ok(Answer::Accepted) });
+    assert_eq!(effects[2], Effect::Accept { call: 2 }, "not before it is on disk");
     assert_eq!(core.next_deadline(), Duration::from_secs(6) + LAST_WORDS);
     assert_eq!(core.handle(at(6), Input::Tick), []);
     assert_eq!(core.handle(at(8), Input::Tick), [Effect::Kill { id: id("t") }]);
@@ -146,7 +146,11 @@ fn a_task_that_is_stopped_while_it_starts_is_stopped_once_it_runs() {
     let _ = start(&mut core, "t", false);
     let grace = Duration::from_secs(1);
     let effects = core.handle(at(0), Input::Stop { call: 2, id: id("t"), grace });
-    assert_eq!(effects, [Effect::Reply { call: 2, outcome: Ok(Answer::Accepted) }]);
+    let [Effect::Record { stored, answer: false, .. }, Effect::Accept { call: 2 }] = &effects[..]
+    else {
+        panic!("the stop is not written down: {effects:?}");
+    };
+    assert_eq!(stored.record.state, TaskState::Stopping);
     let _ = core.handle(at(0), Input::Recorded { id: id("t"), outcome: Ok(()) });
     let effects = core.handle(at(0), Input::Started { id: id("t"), outcome: Ok(About::default()) });
     assert!(effects.contains(&Effect::AskToStop { id: id("t"), grace }));
@@ -332,7 +336,7 @@ proptest! {
             };
             for effect in core.handle(at(secs), input) {
                 match effect {
-                    Effect::Reply { call, .. } => prop_assert!(asked.remove(&call)),
+                    Effect::Reply { call, .. } | Effect::Accept { call } => prop_assert!(asked.remove(&call)),
                     Effect::Report(EventBody::TaskStarted { task, .. }) => {
                         prop_assert!(living.insert(task));
                     }
