@@ -9,6 +9,9 @@ use crate::{config::LogFormat, environment::Environment};
 /// Starts logging. Colours appear on a terminal only, unless `NO_COLOR` forbids them.
 pub(crate) fn start(format: LogFormat, filter: EnvFilter, environment: &Environment) {
     let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    // A line that cannot be written, on a full disk, is lost; complaining about it in the same
+    // place would panic.
+    let builder = builder.log_internal_errors(false);
     // The only failure is a second call, which leaves the first in force.
     let _already_started = match format {
         LogFormat::Json => {
