@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use remuda::{
     agent::{Agent, AgentConfig},
-    control::Subscribe,
-    model::{EventBody, Failure, NodeStatus, Roles, TaskEnd, TaskId},
+    control::{Consistency, Control, Subscribe},
+    model::{EventBody, Failure, NodeId, NodeStatus, Roles, TaskEnd, TaskId},
     plugin::{Input, JobClass, RequestContext, Running, Task},
     work::{Done, Op},
 };
@@ -69,6 +69,17 @@ impl JobClass for Counter {
     }
 }
 
+/// Waits until the cluster has the node: its control half and its worker half meet like any others.
+async fn ready(control: &Control, node: &NodeId) {
+    let is_ready = async || {
+        let view = control.node(node, Consistency::Stale).await;
+        view.is_ok_and(|view| view.status == NodeStatus::Ready)
+    };
+    while !is_ready().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -76,9 +87,9 @@ async fn main() -> Result<()> {
     config.roles = Roles::CONTROL;
     config.bootstrap = true;
     let agent = Agent::start(config).await?;
-    agent.status().wait_for(|status| *status == NodeStatus::Ready).await?;
     let control = agent.control().context("it is a control node")?;
     let (node, patience) = (agent.node(), Duration::from_secs(10));
+    tokio::time::timeout(patience, ready(control, node)).await.context("it does not get ready")?;
 
     let class: remuda::model::ClassName = "counter".parse()?;
     let sum = Op::Request { class: class.clone(), payload: b"[1, 2, 3]".to_vec() };

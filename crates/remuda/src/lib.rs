@@ -33,7 +33,7 @@ pub mod work {
 
 /// The control side of an embedded node.
 pub mod control {
-    pub use remuda_control::Control;
+    pub use remuda_control::{Consistency, Control};
     pub use remuda_wire::message::control::Subscribe;
 }
 
