@@ -76,6 +76,9 @@ pub(crate) struct AgentArgs {
     /// Shut down when the standard input ends
     #[arg(long, hide = true)]
     pub(crate) exit_with_parent: bool,
+    /// The port of the API when `--api` leaves it open and this one is free
+    #[arg(long, hide = true, value_name = "PORT")]
+    pub(crate) prefer_api_port: Option<u16>,
 }
 
 impl AgentArgs {

@@ -22,10 +22,12 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     let config = config::load(args, environment)?;
     let mut signals = Signals::listen()?;
     let mut parent = parent::Parent::watch(args.exit_with_parent);
-    let (format, config, filter) = agent_config(config)?;
+    let (format, mut config, filter) = agent_config(config)?;
+    config.preferred_api_port = args.prefer_api_port;
+    // The directory may be in use: only its owner may take back what is said there.
+    config.stale_files.push(ready::FILE.into());
     let data_dir = config.data_dir.clone();
     logging::start(format, filter, environment);
-    ready::forget(&data_dir);
     let started = tokio::select! {
         started = Box::pin(Agent::start(config)) => started,
         asked = signals.next() => return Err(Stop::Exit(asked.exit_code())),
@@ -39,10 +41,10 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
         asked = signals.next() => Some(asked),
         () = parent.gone() => None,
     };
+    ready::forget(&data_dir);
     if asked.is_none() {
         // Whoever started this node takes the whole cluster down, and wanted nothing to outlive it.
         Box::pin(agent.stop()).await;
-        ready::forget(&data_dir);
         holders::end_all(&data_dir).await;
         return Ok(());
     }
@@ -51,7 +53,6 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
         () = Box::pin(agent.shutdown()) => None,
         asked = signals.next() => Some(asked),
     };
-    ready::forget(&data_dir);
     asked_again.map_or(Ok(()), |asked| Err(Stop::Exit(asked.exit_code())))
 }
 

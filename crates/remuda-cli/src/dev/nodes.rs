@@ -1,10 +1,6 @@
 //! All processes of a local cluster.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::future::join_all;
 use remuda_model::{ErrorKind, Labels, LinkUrl, NodeId};
@@ -64,9 +60,10 @@ impl Nodes {
         arguments.extend(["--data-dir".to_owned(), dir.display().to_string()]);
         arguments.extend(words(["--listen", "remuda://127.0.0.1:0", "--drain-limit", "0s"]));
         if control {
-            let port = if join.is_none() && is_free(API_PORT) { API_PORT } else { 0 };
-            arguments.extend(["--control".to_owned(), "--api".to_owned()]);
-            arguments.push(format!("127.0.0.1:{port}"));
+            arguments.extend(words(["--control", "--api", "127.0.0.1:0"]));
+            if join.is_none() {
+                arguments.extend(["--prefer-api-port".to_owned(), API_PORT.to_string()]);
+            }
         }
         match join {
             None => arguments.extend(words(["--bootstrap", "--cluster-name", "dev"])),
@@ -123,8 +120,4 @@ impl Nodes {
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -26,7 +26,13 @@ use super::{
 
 pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> {
     let data = Arc::new(DataDir::open(&config.data_dir)?);
+    for file in &config.stale_files {
+        data.forget(file)?;
+    }
     let mut ports = Ports::open(data.path().join("ports.json"))?;
+    if let (Some(port), Some(api)) = (config.preferred_api_port, &config.api) {
+        ports.prefer(&api_key(api), port);
+    }
     let member = member::establish(&data, &config).await?;
     let generation = data.next_generation()?;
     let supervisor = Supervisor::new();
@@ -288,6 +294,11 @@ async fn own_control(endpoint: &Endpoint) -> Result<LinkUrl, AgentError> {
     listened.map_err(|source| AgentError::Listen { url, source: Box::new(source) })
 }
 
+/// Under which name the port of the API is kept.
+fn api_key(api: &ApiListen) -> String {
+    format!("api {}", api.address)
+}
+
 async fn serve_api(
     control: &Control,
     api: &ApiListen,
@@ -295,7 +306,7 @@ async fn serve_api(
     ports: &mut Ports,
     supervisor: &Supervisor,
 ) -> Result<SocketAddr, AgentError> {
-    let key = format!("api {}", api.address);
+    let key = api_key(api);
     let tls = api_tls(api, certificate)?;
     let mut last = None;
     for port in ports.candidates(&key, api.address.port()) {

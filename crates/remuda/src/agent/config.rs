@@ -47,6 +47,11 @@ pub struct AgentConfig {
     pub admin_token: Option<ApiToken>,
     /// Adds protocols of the program.
     pub router: Option<RouterSetup>,
+    /// With port 0 for the API and none kept: the port to take when it is free.
+    pub preferred_api_port: Option<u16>,
+    /// Files in the data directory that are removed once it is locked: what an earlier process said
+    /// there about itself is not true any more.
+    pub stale_files: Vec<PathBuf>,
 }
 
 /// Where the API listens.
@@ -81,6 +86,8 @@ impl AgentConfig {
             drain_limit: Duration::from_secs(10),
             admin_token: None,
             router: None,
+            preferred_api_port: None,
+            stale_files: Vec::new(),
         }
     }
 

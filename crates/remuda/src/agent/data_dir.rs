@@ -125,6 +125,17 @@ impl DataDir {
         Ok(path)
     }
 
+    /// Removes a file, if it is there.
+    pub(crate) fn forget(&self, file: &Path) -> Result<(), DataDirError> {
+        let path = self.path.join(file);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(DataDirError::Io { path, source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Who the node was when it last ran.
     pub(crate) fn node(&self) -> Result<Option<NodeFile>, DataDirError> {
         read_json(&self.path.join("node.json"))

@@ -19,7 +19,8 @@ pub(crate) struct Ready {
     pub(crate) links: Vec<LinkUrl>,
 }
 
-const FILE: &str = "ready.json";
+/// Its name in the data directory.
+pub(super) const FILE: &str = "ready.json";
 
 impl Ready {
     /// What the node says, once it does.
@@ -45,7 +46,7 @@ pub(super) fn write(dir: &Path, agent: &Agent) -> Result<(), Report> {
     })
 }
 
-/// Takes back what an earlier process said.
+/// Takes back what this process said.
 pub(super) fn forget(dir: &Path) {
     let _absent = fs::remove_file(dir.join(FILE)).is_err();
 }
