@@ -24,7 +24,7 @@ use self::{
     ring::{KEPT, Ring},
     sequence::Sequence,
 };
-use crate::Control;
+use crate::{Control, tokens::token_of};
 
 /// How many events are taken from the ring at a time.
 const BATCH: usize = 256;
@@ -155,9 +155,20 @@ impl Control {
         if link.peer().role == Role::Control && send.send(&ready(&self.shared.me)).await.is_err() {
             return;
         }
+        let ended = async {
+            match token_of(link.peer()).filter(|_| link.peer().role == Role::Client) {
+                Some(token) => self.token_ended(&token).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ended);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                () = &mut ended => {
+                    send.reset(remuda_link::code::FORBIDDEN, "the token is not valid any more");
+                    return;
+                }
                 // Nothing more is expected; an end or an error means that nobody reads.
                 said = recv.read_chunk() => match said {
                     Ok(Some(_)) => continue,
@@ -165,7 +176,15 @@ impl Control {
                 },
             };
             let Some(event) = event else { return };
-            if send.send(&event).await.is_err() {
+            // A client that reads nothing is no reason to wait for longer than its token holds.
+            let sent = tokio::select! {
+                sent = send.send(&event) => sent.is_ok(),
+                () = &mut ended => {
+                    send.reset(remuda_link::code::FORBIDDEN, "the token is not valid any more");
+                    false
+                }
+            };
+            if !sent {
                 return;
             }
         }

@@ -14,6 +14,8 @@ use crate::{Control, proposals::CHANGE};
 
 /// How token texts start; the number is that of the form.
 const PREFIX: &str = "rmt1";
+/// How often the clock is asked whether a token has expired.
+const CLOCK: Duration = Duration::from_secs(5);
 /// The longest text that is looked at.
 const MAX_TEXT: usize = 256;
 
@@ -181,6 +183,28 @@ impl Control {
         check(&self.shared.replica.state(), bearer, wall_ms())
     }
 
+    /// Resolves when a token has been revoked, as this control node knows, or has expired: whatever
+    /// was opened with it ends then. At once when there is no such token.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn token_ended(&self, token: &TokenId) {
+        let mut states = self.shared.replica.watch_state();
+        loop {
+            let record = states.borrow_and_update().token(token).cloned();
+            let now_ms = wall_ms();
+            let Some(record) = record.filter(|record| !record.is_expired(now_ms)) else { return };
+            let left = record.expires_ms.map(|end| Duration::from_millis(end - now_ms));
+            tokio::select! {
+                // A node that stops has no state any more to decide by; its streams end with it.
+                changed = states.changed() => if changed.is_err() { return },
+                // The clock may be set meanwhile.
+                () = tokio::time::sleep(left.unwrap_or(CLOCK).min(CLOCK)) => (),
+            }
+        }
+    }
+
     /// What a new node of this role needs to join, as text. It is a secret.
     ///
     /// # Errors
@@ -199,7 +223,7 @@ impl Control {
     /// Refuses a client whose token has been revoked, has expired or does not reach.
     pub(crate) fn client_may(&self, peer: &Peer, needed: Scope) -> Result<(), Failure> {
         let state = self.shared.replica.state();
-        let id: Option<TokenId> = peer.node.as_str().parse().ok();
+        let id = token_of(peer);
         let record = id.as_ref().and_then(|id| state.token(id));
         let record = record.filter(|record| !record.is_expired(wall_ms())).ok_or_else(invalid)?;
         if record.scope < needed {
@@ -208,6 +232,11 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// The token of a client, by its name on its links.
+pub(crate) fn token_of(client: &Peer) -> Option<TokenId> {
+    client.node.as_str().parse().ok()
 }
 
 /// The name of a client on its links.

@@ -1,11 +1,15 @@
 //! Events reach subscribers and job classes, once and in order.
 
+use std::time::Duration;
+
+use remuda_link::{Link, Priority, Stream, StreamError, code};
 use remuda_model::{ClassName, Event, EventBody, Generation, NodeId, NodeStatus, TaskId};
 use remuda_plugin::{JobClass, erase};
-use remuda_wire::message::control::Subscribe;
+use remuda_state::Scope;
+use remuda_wire::message::{EVENTS, control::Subscribe};
 use tokio::sync::mpsc;
 
-use super::fixture::{Cluster, DEADLINE, FakeWorker, Say, id};
+use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Say, id, until};
 use crate::EventStream;
 
 struct Listener(mpsc::Sender<(NodeId, u64)>);
@@ -126,6 +130,61 @@ async fn coming_and_going_of_a_node_is_an_event() {
         worker.stop().await;
     }
     drop(events);
+    cluster.stop().await;
+}
+
+/// The stream of a client that shows the events of the bus.
+async fn shown_to_client(node: &Node, bearer: &str) -> (Link, Stream) {
+    let link = remuda_link::connect_client(&node.url, None, bearer).await.expect("a link");
+    let mut stream = link.open(EVENTS, Priority::Events).await.expect("a stream");
+    stream.send(&Subscribe::default()).await.expect("sent");
+    let mut number = 0;
+    until("subscribed", async || {
+        number += 1;
+        node.control.shared.bus.publish([says(&id("w1"), number)]);
+        let event = stream.recv::<Event>(1 << 16);
+        match tokio::time::timeout(Duration::from_millis(50), event).await {
+            Ok(Ok(Some(_))) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    (link, stream)
+}
+
+async fn ends(mut stream: Stream) {
+    let end = async {
+        loop {
+            match stream.recv::<Event>(1 << 16).await {
+                Ok(Some(_)) => (),
+                other => return other,
+            }
+        }
+    };
+    let end = tokio::time::timeout(DEADLINE, end).await.expect("ends");
+    assert!(matches!(end, Err(StreamError::Reset { code: code::FORBIDDEN, .. })), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_events_ends_with_the_token_that_opened_it() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let [one, two] = [&cluster.nodes[0], &cluster.nodes[1]];
+    let (record, text) = one.control.create_token("ci", Scope::Read, None).await.expect("made");
+    let (_link, stream) = shown_to_client(one, &text).await;
+    let (_other_link, mut other) = shown_to_client(one, &cluster.admin).await;
+    two.control.revoke_token(&record.id).await.expect("revoked");
+    ends(stream).await;
+    one.control.shared.bus.publish([says(&id("w2"), 1)]);
+    let event =
+        tokio::time::timeout(DEADLINE, other.recv::<Event>(1 << 16)).await.expect("goes on");
+    assert!(event.is_ok_and(|event| event.is_some()));
+
+    let ttl = Some(Duration::from_secs(3));
+    let (record, text) = one.control.create_token("brief", Scope::Read, ttl).await.expect("made");
+    let (_link, stream) = shown_to_client(one, &text).await;
+    ends(stream).await;
+    one.control.token_ended(&record.id).await;
+    assert_eq!(one.control.authenticate(&text).expect_err("expired").code, "expired_token");
     cluster.stop().await;
 }
 
