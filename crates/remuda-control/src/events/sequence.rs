@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remuda_model::{Event, EventBody, NodeId, NodeStatus};
+use remuda_model::{Event, EventBody, Generation, NodeId, NodeStatus};
 use remuda_wire::message::control::Subscribe;
 
 /// Puts the events of all nodes, which may come twice or with holes, in the form that a subscriber
@@ -20,14 +20,28 @@ pub(crate) struct Sequence {
 struct Last {
     seq: u64,
     time_ms: u64,
+    generation: Generation,
+    /// Whether the number was given by the subscriber, and no event was seen yet.
+    given: bool,
+}
+
+impl Last {
+    /// Whether a node has lost the events that it had made, and counts from the start: in a later
+    /// boot, or in another life with a boot counter that was lost as well.
+    fn is_before_afresh(&self, event: &Event, number: u64) -> bool {
+        let later = event.time_ms > self.time_ms;
+        let other_life = event.generation < self.generation || event.seq <= 1;
+        number <= self.seq && (event.generation > self.generation || (other_life && later))
+    }
 }
 
 impl Sequence {
     pub(crate) fn new(filter: Subscribe) -> Self {
         let mut last = BTreeMap::new();
         if let (Some(node), Some(seq)) = (&filter.node, filter.after) {
-            // The clock is unknown; the highest one makes a fresh numbering wait for `after`.
-            last.insert(node.clone(), Last { seq, time_ms: u64::MAX });
+            // Clock and boot are unknown; the highest ones make a fresh numbering wait for `after`.
+            let generation = Generation(u64::MAX);
+            last.insert(node.clone(), Last { seq, time_ms: u64::MAX, generation, given: true });
         }
         Self { filter, last }
     }
@@ -44,22 +58,28 @@ impl Sequence {
             self.show(event, &mut seen);
             return seen;
         };
-        if event.seq == last.seq && is_status(event) {
-            // Said by the owner about the node, under the number of the node's last event.
+        if is_status(event) && (event.seq == last.seq || (event.seq < last.seq && !last.given)) {
+            // Said by the owner about the node, under the last number that this owner knows of.
             self.show(event, &mut seen);
             return seen;
         }
+        let is_straggler =
+            event.generation < last.generation && event.time_ms <= last.time_ms && !last.given;
+        if is_straggler {
+            return seen;
+        }
         if let EventBody::Gap { from, to } = event.body {
-            if to > last.seq {
+            if last.is_before_afresh(event, to.max(event.seq)) {
+                seen.push(event.clone());
+                self.remember(event, to.max(event.seq));
+            } else if to > last.seq {
                 let body = EventBody::Gap { from: from.max(last.seq + 1), to };
                 seen.push(Event { body, ..event.clone() });
                 self.remember(event, to.max(event.seq));
             }
             return seen;
         }
-        // A node that has lost its data directory counts from the start.
-        let afresh = event.seq <= 1 && event.time_ms > last.time_ms;
-        if event.seq <= last.seq && !afresh {
+        if event.seq <= last.seq && !last.is_before_afresh(event, event.seq) {
             return seen;
         }
         if event.seq > last.seq + 1 {
@@ -73,7 +93,8 @@ impl Sequence {
     }
 
     fn remember(&mut self, event: &Event, seq: u64) {
-        self.last.insert(event.node.clone(), Last { seq, time_ms: event.time_ms });
+        let (time_ms, generation) = (event.time_ms, event.generation);
+        self.last.insert(event.node.clone(), Last { seq, time_ms, generation, given: false });
     }
 
     fn show(&self, event: &Event, seen: &mut Vec<Event>) {
@@ -97,7 +118,7 @@ fn is_status(event: &Event) -> bool {
 pub(crate) fn said_by_owner(
     node: &NodeId,
     seq: u64,
-    generation: remuda_model::Generation,
+    generation: Generation,
     time_ms: u64,
     status: NodeStatus,
 ) -> Event {
@@ -108,7 +129,7 @@ pub(crate) fn said_by_owner(
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use remuda_model::{ClassName, Generation};
+    use remuda_model::ClassName;
 
     use super::*;
 
@@ -181,6 +202,33 @@ mod tests {
         let mut sequence = Sequence::new(Subscribe::default());
         let afresh = Event { time_ms: 1_000, ..event("w1", 1, "a") };
         assert_eq!(shown(&mut sequence, &[event("w1", 9, "a"), afresh]), [(9, 9), (1, 1)]);
+    }
+
+    #[test]
+    fn a_node_that_lost_its_events_is_followed_from_whatever_number_it_comes_with() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let later = |seq| {
+            let (generation, time_ms) = (Generation(2), 1000 + seq);
+            Event { generation, time_ms, ..event("w1", seq, "a") }
+        };
+        let late = event("w1", 8, "a");
+        let events = [event("w1", 9, "a"), later(3), later(4), late, later(4), later(5)];
+        assert_eq!(shown(&mut sequence, &events), [(9, 9), (3, 3), (4, 4), (5, 5)]);
+        let gap = Event { body: EventBody::Gap { from: 1, to: 4 }, ..later(4) };
+        let mut sequence = Sequence::new(Subscribe::default());
+        let events = [event("w1", 9, "a"), gap, later(5)];
+        assert_eq!(shown(&mut sequence, &events), [(9, 9), (1, 4), (5, 5)]);
+    }
+
+    #[test]
+    fn what_a_new_owner_says_is_shown_and_does_not_count() {
+        for number in [0, 1, 7] {
+            let mut sequence = Sequence::new(Subscribe::default());
+            let node = "w1".parse().unwrap();
+            let lost = said_by_owner(&node, number, Generation(1), 999, NodeStatus::NotConnected);
+            let events = [event("w1", 9, "a"), lost, event("w1", 9, "a"), event("w1", 10, "a")];
+            assert_eq!(shown(&mut sequence, &events), [(9, 9), (number, number), (10, 10)]);
+        }
     }
 
     #[test]
