@@ -119,7 +119,7 @@ impl Control {
             status,
             running_tasks,
             next_event,
-            ..
+            last_event,
         }))) = received
         else {
             stream.reset(code::CANCELLED, "a session starts with a greeting");
@@ -145,7 +145,7 @@ impl Control {
         };
         let boot = announce.boot;
         let facts = Facts::announced(*announce, roles);
-        let hello = Hello { facts, boot, status, running_tasks, next_event, via };
+        let hello = Hello { facts, boot, status, running_tasks, next_event, last_event, via };
         self.attach(&node, Session { hello, path, stream }, place).await;
     }
 }

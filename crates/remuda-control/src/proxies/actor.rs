@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Place, Proxy, Route,
     core::{Core, Effect, Facts, Hello, Input},
-    dispatch::{self, Batch, WAITING_BATCHES},
+    dispatch::{self, Batch, Seen, WAITING_BATCHES},
     route::Path,
 };
 use crate::{Control, events::said_by_owner};
@@ -52,8 +52,10 @@ pub(super) struct Actor {
     place: watch::Receiver<Place>,
     session: Option<Open>,
     batches: Option<mpsc::Sender<Batch>>,
-    seen: mpsc::Receiver<u64>,
-    seen_by_classes: mpsc::Sender<u64>,
+    seen: mpsc::Receiver<Seen>,
+    seen_by_classes: mpsc::Sender<Seen>,
+    /// How often the worker has begun to count its events from the start.
+    numbering: u64,
     in_flight: usize,
     proposal: Option<oneshot::Receiver<bool>>,
     leaves_by: Option<Instant>,
@@ -80,6 +82,7 @@ impl Actor {
             batches: None,
             seen,
             seen_by_classes,
+            numbering: 0,
             in_flight: 0,
             proposal: None,
             leaves_by: None,
@@ -102,9 +105,11 @@ impl Actor {
                     self.step(Input::Placed(place)).await;
                 }
                 Some(session) = self.waiting.recv() => self.attach(session).await,
-                Some(number) = self.seen.recv() => {
+                Some(seen) = self.seen.recv() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
-                    self.step(Input::Seen(number)).await;
+                    if seen.numbering == self.numbering {
+                        self.step(Input::Seen(seen.last)).await;
+                    }
                 }
                 committed = async {
                     match &mut self.proposal {
@@ -187,6 +192,11 @@ impl Actor {
             let sent = match effect {
                 // Refusals are answered where the session was asked for.
                 Effect::Refuse(_) => true,
+                Effect::Afresh => {
+                    tracing::warn!(node = %self.node, "the node counts its events from the start");
+                    self.numbering += 1;
+                    true
+                }
                 Effect::Welcome(acknowledged) => {
                     self.send(&FromOwner::Welcome { acknowledged }).await
                 }
@@ -275,8 +285,9 @@ impl Actor {
             self.control.shared.supervisor.spawn("event dispatch", run);
             batches
         });
+        let seen = Seen { numbering: self.numbering, last };
         // The session is read only while there is room.
-        if batches.try_send(Batch { events: for_classes, last }).is_ok() {
+        if batches.try_send(Batch { events: for_classes, seen }).is_ok() {
             self.in_flight += 1;
         }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Hello {
     pub running_tasks: u32,
     /// The number of the first event that the worker still keeps.
     pub next_event: u64,
+    /// The number of the last event that the worker has made.
+    pub last_event: u64,
     /// The control node through which the session comes.
     pub via: Option<NodeId>,
 }
@@ -122,6 +124,8 @@ pub(crate) enum Input {
 pub(crate) enum Effect {
     /// Refuse the session that was asked for.
     Refuse(Failure),
+    /// The worker counts its events from the start: numbers that were seen before mean nothing.
+    Afresh,
     /// Take the session that was asked for in place of the present one, and say this number.
     Welcome(u64),
     /// These events may be forgotten by the worker.
@@ -270,6 +274,12 @@ impl Core {
         if let Some(highest) = highest.filter(|highest| *highest > offered) {
             out.push(Effect::Refuse(stale(&self.node, offered, highest)));
             return;
+        }
+        if self.reported.is_some_and(|reported| hello.last_event < reported) {
+            // It has lost the events that it had made, and their numbers come again.
+            self.reported = None;
+            self.seen = 0;
+            out.push(Effect::Afresh);
         }
         // What the worker has forgotten was acknowledged, be it by another owner.
         let before = hello.next_event.saturating_sub(1);

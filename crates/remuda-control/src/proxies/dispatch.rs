@@ -13,10 +13,17 @@ pub(crate) const WAITING_BATCHES: usize = 4;
 /// How long a job class may take over one event.
 const HANDLER: Duration = Duration::from_secs(30);
 
-/// Events, and the number to report when the classes have seen them.
+/// Events, and what to report when the classes have seen them.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub events: Vec<Event>,
+    pub seen: Seen,
+}
+
+/// All events up to a number were seen, as the worker counted at that time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub numbering: u64,
     pub last: u64,
 }
 
@@ -24,7 +31,7 @@ pub(crate) struct Batch {
 pub(crate) async fn run(
     classes: Arc<BTreeMap<ClassName, Arc<dyn Class>>>,
     mut batches: mpsc::Receiver<Batch>,
-    seen: mpsc::Sender<u64>,
+    seen: mpsc::Sender<Seen>,
     stop: CancellationToken,
 ) {
     loop {
@@ -40,7 +47,7 @@ pub(crate) async fn run(
                 show(class.as_ref(), event).await;
             }
         }
-        if seen.send(batch.last).await.is_err() {
+        if seen.send(batch.seen).await.is_err() {
             return;
         }
     }

@@ -23,7 +23,8 @@ fn facts(generation: u64) -> Facts {
 fn hello(generation: u64, next_event: u64) -> Box<Hello> {
     let status = NodeStatus::Ready;
     let facts = facts(generation);
-    Box::new(Hello { facts, boot: 1, status, running_tasks: 0, next_event, via: None })
+    let last_event = next_event + 1000;
+    Box::new(Hello { facts, boot: 1, status, running_tasks: 0, next_event, last_event, via: None })
 }
 
 /// The worker asks for a session and the state says what it says.
@@ -143,6 +144,24 @@ fn a_new_session_says_what_was_seen_before() {
     let _ = core.handle(Input::Seen(3));
     let _ = core.handle(Input::Lost);
     assert_eq!(core.handle(attach(1, 2))[0], Effect::Welcome(3));
+}
+
+#[test]
+fn a_worker_that_has_lost_its_events_is_heard_from_the_start() {
+    let mut core = connected();
+    let _ = core.handle(said(FromWorker::Events((1..=9).map(event).collect())));
+    let _ = core.handle(Input::Seen(9));
+    let again = |last_event| {
+        let hello = Box::new(Hello { last_event, ..*hello(2, 1) });
+        Input::Attach { hello, alive: false, recorded: Some(facts(2)) }
+    };
+    let effects = core.handle(again(3));
+    assert_eq!(effects[..2], [Effect::Afresh, Effect::Welcome(0)]);
+    let events = said(FromWorker::Events(vec![event(1), event(2)]));
+    assert_eq!(core.handle(events), [Effect::Report(vec![event(1), event(2)])]);
+    assert_eq!(core.handle(Input::Seen(2)), [Effect::Acknowledge(2)]);
+    // Whoever has made as many as were heard has lost nothing.
+    assert_eq!(core.handle(again(2))[0], Effect::Welcome(2));
 }
 
 #[test]
