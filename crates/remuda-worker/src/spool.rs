@@ -31,10 +31,29 @@ struct Shelf {
     unwritten: Vec<Effect>,
 }
 
-/// Tasks whose end is on disk as an event, for whoever keeps their records.
+/// An event of a task that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Its start.
+    Start(TaskId),
+    /// Its end.
+    End(TaskId),
+}
+
+impl Written {
+    fn of(body: &EventBody) -> Option<Self> {
+        match body {
+            EventBody::TaskStarted { task, .. } => Some(Self::Start(task.clone())),
+            EventBody::TaskEnded { task, .. } => Some(Self::End(task.clone())),
+            _ => None,
+        }
+    }
+}
+
+/// Events of tasks that have reached the disk, for whoever keeps the records of the tasks.
 #[derive(Debug, Default)]
-struct Ended {
-    tasks: Mutex<Vec<TaskId>>,
+struct News {
+    events: Mutex<Vec<Written>>,
     more: Notify,
 }
 
@@ -45,7 +64,7 @@ pub(crate) struct Spool {
     events: mpsc::Sender<EventBody>,
     durable: watch::Receiver<u64>,
     acknowledged: Arc<Notify>,
-    ended: Arc<Ended>,
+    news: Arc<News>,
 }
 
 /// What writes the events down.
@@ -55,7 +74,7 @@ pub(crate) struct Actor {
     events: mpsc::Receiver<EventBody>,
     durable: watch::Sender<u64>,
     acknowledged: Arc<Notify>,
-    ended: Arc<Ended>,
+    news: Arc<News>,
     store: Store,
 }
 
@@ -79,15 +98,15 @@ pub(crate) fn open(
     let shelf = Arc::new(Mutex::new(Shelf { core, unwritten: Vec::new() }));
     let (events, inbox) = mpsc::channel(QUEUE);
     let acknowledged = Arc::new(Notify::new());
-    let ended = Arc::new(Ended::default());
+    let news = Arc::new(News::default());
     let spool = Spool {
         shelf: shelf.clone(),
         events,
         durable: seen,
         acknowledged: acknowledged.clone(),
-        ended: ended.clone(),
+        news: news.clone(),
     };
-    let actor = Actor { shelf, events: inbox, durable, acknowledged, ended, store };
+    let actor = Actor { shelf, events: inbox, durable, acknowledged, news, store };
     Ok((spool, actor))
 }
 
@@ -96,9 +115,9 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Ended {
-    fn lock(&self) -> MutexGuard<'_, Vec<TaskId>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+impl News {
+    fn lock(&self) -> MutexGuard<'_, Vec<Written>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,18 +133,18 @@ impl Spool {
         drop(self.events.send(body).await);
     }
 
-    /// Waits for tasks whose end has reached the disk as an event.
+    /// Waits for starts and ends of tasks that have reached the disk as events; in order.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub(crate) async fn ended(&self) -> Vec<TaskId> {
+    pub(crate) async fn written(&self) -> Vec<Written> {
         loop {
-            let tasks = std::mem::take(&mut *self.ended.lock());
-            if !tasks.is_empty() {
-                return tasks;
+            let events = std::mem::take(&mut *self.news.lock());
+            if !events.is_empty() {
+                return events;
             }
-            self.ended.more.notified().await;
+            self.news.more.notified().await;
         }
     }
 
@@ -178,18 +197,14 @@ impl Actor {
             {
                 bodies.push(body);
             }
-            let ended = bodies.iter().filter_map(|body| match body {
-                EventBody::TaskEnded { task, .. } => Some(task.clone()),
-                _ => None,
-            });
-            let ended: Vec<_> = ended.collect();
+            let written: Vec<_> = bodies.iter().filter_map(Written::of).collect();
             self.number(bodies);
             if !self.sync(&stop).await {
                 return;
             }
-            if !ended.is_empty() {
-                self.ended.lock().extend(ended);
-                self.ended.more.notify_one();
+            if !written.is_empty() {
+                self.news.lock().extend(written);
+                self.news.more.notify_one();
             }
         }
     }

@@ -61,6 +61,6 @@ async fn the_end_of_a_task_is_told_once_it_is_on_disk() {
     let task: TaskId = "t1".parse().unwrap();
     let end = remuda_model::TaskEnd::Stopped;
     spool.emit(EventBody::TaskEnded { class: "c".parse().unwrap(), task: task.clone(), end }).await;
-    assert_eq!(spool.ended().await, [task]);
+    assert_eq!(spool.written().await, [Written::End(task)]);
     assert_eq!(*spool.durable().borrow(), 2);
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     caught::caught,
     registry::Registry,
-    spool::Spool,
+    spool::{Spool, Written},
     status::{Connection, Wanted},
     store::{Change, Pending, StoreError, Table},
 };
@@ -122,9 +122,13 @@ impl Actor {
                 biased;
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(wake.into()) => self.step(Input::Tick).await,
-                ended = self.spool.ended() => {
-                    for id in ended {
-                        self.step(Input::Reported { id }).await;
+                written = self.spool.written() => {
+                    for event in written {
+                        let input = match event {
+                            Written::Start(id) => Input::StartReported { id },
+                            Written::End(id) => Input::Reported { id },
+                        };
+                        self.step(input).await;
                     }
                 }
                 Some(message) = self.inbox.receiver.recv() => self.receive(message).await,

@@ -16,7 +16,7 @@ use remuda_model::{
 };
 
 pub(crate) use self::entry::Stored;
-use self::entry::{Entry, Phase};
+use self::entry::{Entry, Phase, Start};
 use crate::status::{Connection, StatusMachine, Wanted};
 
 /// Tasks that have not ended.
@@ -58,6 +58,8 @@ pub(super) enum Input {
     Started { id: TaskId, outcome: Result<About, Failure> },
     /// The work has ended.
     WorkEnded { id: TaskId, end: TaskEnd },
+    /// The event of the start is on disk.
+    StartReported { id: TaskId },
     /// The event of the end is on disk.
     Reported { id: TaskId },
     /// Somebody asks a task to end.
@@ -110,7 +112,8 @@ pub(super) enum Effect {
     ForgetClass { id: TaskId, class: ClassName },
     /// Let go of a task that is not remembered.
     Drop { id: TaskId },
-    /// Report an event; when it is the end of a task, say [`Input::Reported`] once it is on disk.
+    /// Report an event; when it is the start or the end of a task, say [`Input::StartReported`] or
+    /// [`Input::Reported`] once it is on disk.
     Report(EventBody),
     /// Answer a caller.
     Reply { call: CallId, outcome: Result<Answer, Failure> },
@@ -187,6 +190,9 @@ impl Core {
         let mut entry = Entry::reload(stored);
         if let Some(end) = ended {
             let reported = entry.reported;
+            if !reported {
+                out.extend(report_start(&mut entry));
+            }
             self.ended.insert((entry.record.ended_ms.unwrap_or(0), id.clone()));
             self.tasks.insert(id.clone(), entry);
             self.time_lease(now, &id);
@@ -248,6 +254,14 @@ impl Core {
             Input::Recorded { id, outcome } => self.recorded(&id, outcome, &mut out),
             Input::Started { id, outcome } => self.started(now, &id, outcome, &mut out),
             Input::WorkEnded { id, end } => self.end(now, &id, end, &mut out),
+            Input::StartReported { id } => {
+                if let Some(entry) = self.tasks.get_mut(&id)
+                    && entry.start == Start::Told
+                {
+                    entry.start = Start::Kept;
+                    out.push(record(entry, false));
+                }
+            }
             Input::Reported { id } => {
                 // It may have been forgotten meanwhile, and its id given to another.
                 if let Some(entry) = self.tasks.get_mut(&id)
@@ -371,11 +385,9 @@ impl Core {
         entry.record.summary = about.summary;
         entry.output = about.output;
         entry.phase = Phase::Running;
+        let told = report_start(entry);
         out.push(record(entry, false));
-        if call.is_some() {
-            let class = entry.record.class.clone();
-            out.push(Effect::Report(EventBody::TaskStarted { class, task: id.clone() }));
-        }
+        out.extend(told);
         if let Some(call) = call {
             let record = Box::new(entry.record.clone());
             out.push(Effect::Reply { call, outcome: Ok(Answer::Started(record)) });
@@ -454,7 +466,10 @@ impl Core {
         let ended_ms = now.wall_ms.max(entry.record.started_ms);
         entry.record.ended_ms = Some(ended_ms);
         let class = entry.record.class.clone();
+        // An end without a start would be no whole life.
+        let told = report_start(entry);
         out.push(record(entry, false));
+        out.extend(told);
         out.push(Effect::Ended { id: id.clone(), end: end.clone() });
         out.push(Effect::Report(EventBody::TaskEnded { class, task: id.clone(), end }));
         self.ended.insert((ended_ms, id.clone()));
@@ -578,6 +593,17 @@ impl Core {
             self.tasks.values().filter(|entry| entry.timer.is_some()).count()
         );
     }
+}
+
+/// Reports the start of a task, unless that was done. Of an attached task, which no boot takes up,
+/// nobody needs to write down that the event is on disk.
+fn report_start(entry: &mut Entry) -> Option<Effect> {
+    if entry.start != Start::Untold {
+        return None;
+    }
+    entry.start = if entry.attached { Start::Kept } else { Start::Told };
+    let TaskRecord { class, id, .. } = entry.record.clone();
+    Some(Effect::Report(EventBody::TaskStarted { class, task: id }))
 }
 
 fn accepted(call: CallId, outcome: Result<(), Failure>) -> Effect {

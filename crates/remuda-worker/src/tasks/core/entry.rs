@@ -14,10 +14,23 @@ pub(crate) struct Stored {
     pub(crate) record: TaskRecord,
     /// Whether it was a request in the shape of a task.
     pub(crate) attached: bool,
+    /// Whether the event of its start is on disk.
+    pub(crate) start_reported: bool,
     /// Whether the event of its end is on disk.
     pub(crate) reported: bool,
     /// The folder of its output.
     pub(crate) output: Option<PathBuf>,
+}
+
+/// How far the event of a start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Nobody has heard of it.
+    Untold,
+    /// It is on its way to the disk.
+    Told,
+    /// It is on disk.
+    Kept,
 }
 
 /// Where a task is in its life, in more detail than users need.
@@ -43,6 +56,7 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     pub(super) attached: bool,
     pub(super) followers: u32,
+    pub(super) start: Start,
     pub(super) reported: bool,
     pub(super) output: Option<PathBuf>,
     pub(super) timer: Option<Duration>,
@@ -55,6 +69,7 @@ impl Entry {
             phase: Phase::Running,
             attached,
             followers: 0,
+            start: Start::Untold,
             reported: false,
             output: None,
             timer: None,
@@ -65,6 +80,7 @@ impl Entry {
         let ended = stored.record.end.is_some();
         Self {
             phase: if ended { Phase::Ended } else { Phase::Running },
+            start: if stored.start_reported { Start::Kept } else { Start::Untold },
             reported: stored.reported,
             output: stored.output,
             ..Self::new(stored.record, stored.attached)
@@ -75,6 +91,7 @@ impl Entry {
         Stored {
             record: self.record.clone(),
             attached: self.attached,
+            start_reported: self.start == Start::Kept,
             reported: self.reported,
             output: self.output.clone(),
         }

@@ -238,7 +238,7 @@ fn stored(name: &str, end: Option<TaskEnd>, attached: bool) -> Stored {
         summary: String::new(),
         started_ms: 1,
     };
-    Stored { record, attached, reported: false, output: None }
+    Stored { record, attached, start_reported: true, reported: false, output: None }
 }
 
 #[test]
@@ -263,6 +263,39 @@ fn after_a_restart_running_tasks_go_to_their_class_and_unreported_ends_are_repor
     let end = TaskEnd::Lost { message: "its holder is gone".to_owned() };
     let event = EventBody::TaskEnded { class: class(), task: id("runs"), end };
     assert!(effects.contains(&Effect::Report(event)));
+}
+
+#[test]
+fn a_start_that_is_not_on_disk_as_an_event_is_reported_again_and_before_the_end() {
+    let untold = |name, end| Stored { start_reported: false, ..stored(name, end, false) };
+    let stored =
+        vec![untold("ended", Some(TaskEnd::Stopped)), untold("runs", None), untold("lost", None)];
+    let node: NodeId = "w1".parse().unwrap();
+    let (mut core, mut effects) = Core::new(node, Generation(2), Wanted::Ready, stored, at(0));
+    for (name, outcome) in [("runs", Ok(About::default())), ("lost", Err(Failure::failed("no")))] {
+        effects.extend(core.handle(at(1), Input::Started { id: id(name), outcome }));
+    }
+    let told: Vec<_> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Report(EventBody::TaskStarted { task, .. }) => Some((task.as_str(), "start")),
+            Effect::Report(EventBody::TaskEnded { task, .. }) => Some((task.as_str(), "end")),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("ended", "start"),
+        ("ended", "end"),
+        ("runs", "start"),
+        ("lost", "start"),
+        ("lost", "end"),
+    ];
+    assert_eq!(told, expected);
+    let effects = core.handle(at(2), Input::StartReported { id: id("runs") });
+    assert!(
+        matches!(&effects[..], [Effect::Record { stored, .. }] if stored.start_reported),
+        "{effects:?}"
+    );
 }
 
 #[derive(Clone, Debug)]
