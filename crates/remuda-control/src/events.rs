@@ -21,7 +21,7 @@ use tokio_util::sync::DropGuard;
 
 pub(crate) use self::sequence::said_by_owner;
 use self::{
-    ring::{KEPT, Ring},
+    ring::{KEPT, KEPT_BYTES, Measured, Ring},
     sequence::Sequence,
 };
 use crate::{Control, tokens::token_of};
@@ -50,14 +50,16 @@ pub(crate) struct Bus {
 
 impl Bus {
     pub(crate) fn new() -> Self {
-        Self { ring: Mutex::new(Ring::new(KEPT)), end: watch::Sender::new(0) }
+        Self { ring: Mutex::new(Ring::new(KEPT, KEPT_BYTES)), end: watch::Sender::new(0) }
     }
 
     /// Shows events to all readers.
     pub(crate) fn publish(&self, events: impl IntoIterator<Item = Event>) {
+        // Measured before the lock is taken.
+        let events: Vec<Measured> = events.into_iter().map(Measured::from).collect();
         let end = {
             let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-            events.into_iter().for_each(|event| ring.push(Arc::new(event)));
+            events.into_iter().for_each(|event| ring.push(event));
             ring.end()
         };
         self.end.send_replace(end);

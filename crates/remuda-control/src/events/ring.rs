@@ -6,13 +6,33 @@ use remuda_model::Event;
 
 /// How many events are kept for readers that are slow or come late.
 pub(crate) const KEPT: usize = 10_000;
+/// How many bytes they may have together.
+pub(crate) const KEPT_BYTES: usize = 64 << 20;
+/// What an event takes besides its own bytes.
+const OVERHEAD: usize = 128;
+
+/// An event to be kept, measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    event: Arc<Event>,
+    bytes: usize,
+}
+
+impl From<Event> for Measured {
+    fn from(event: Event) -> Self {
+        let bytes = remuda_wire::encode(&event).len() + OVERHEAD;
+        Self { event: Arc::new(event), bytes }
+    }
+}
 
 /// A bounded record of events; positions count from 0 and never repeat.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Measured>,
+    bytes: usize,
     first: u64,
     kept: usize,
+    kept_bytes: usize,
 }
 
 /// What a reader gets.
@@ -25,17 +45,22 @@ pub(crate) struct Batch {
 }
 
 impl Ring {
-    pub(crate) fn new(kept: usize) -> Self {
-        Self { events: VecDeque::new(), first: 0, kept }
+    pub(crate) fn new(kept: usize, kept_bytes: usize) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, first: 0, kept, kept_bytes }
     }
 
-    /// Adds one event, dropping the oldest when there are too many.
-    pub(crate) fn push(&mut self, event: Arc<Event>) {
-        if self.events.len() == self.kept {
-            self.events.pop_front();
+    /// Adds one event, dropping the oldest when there are too many or they are too large.
+    pub(crate) fn push(&mut self, event: Measured) {
+        self.bytes += event.bytes;
+        self.events.push_back(event);
+        // One is always kept, so that a reader gets on.
+        while self.events.len() > 1
+            && (self.events.len() > self.kept || self.bytes > self.kept_bytes)
+        {
+            let oldest = self.events.pop_front().map_or(0, |oldest| oldest.bytes);
+            self.bytes -= oldest;
             self.first += 1;
         }
-        self.events.push_back(event);
     }
 
     /// The position of the next event to come.
@@ -47,7 +72,8 @@ impl Ring {
     pub(crate) fn read(&self, from: u64, max: usize) -> Batch {
         let from = from.max(self.first);
         let skip = usize::try_from(from - self.first).unwrap_or(usize::MAX);
-        let events: Vec<_> = self.events.iter().skip(skip).take(max).cloned().collect();
+        let kept = self.events.iter().skip(skip).take(max);
+        let events: Vec<_> = kept.map(|kept| Arc::clone(&kept.event)).collect();
         Batch { next: from + events.len() as u64, events }
     }
 }
@@ -58,10 +84,17 @@ mod tests {
 
     use super::*;
 
-    fn event(seq: u64) -> Arc<Event> {
+    fn event(seq: u64) -> Measured {
         let body = EventBody::NodeStatus { status: NodeStatus::Ready };
         let node = "w1".parse().unwrap();
-        Arc::new(Event { node, seq, generation: Generation(1), time_ms: 0, body })
+        Measured::from(Event { node, seq, generation: Generation(1), time_ms: 0, body })
+    }
+
+    fn large(seq: u64) -> Measured {
+        let class = "a".parse().unwrap();
+        let body = EventBody::Class { class, task: None, payload: "x".repeat(1000) };
+        let node = "w1".parse().unwrap();
+        Measured::from(Event { node, seq, generation: Generation(1), time_ms: 0, body })
     }
 
     fn seqs(batch: &Batch) -> Vec<u64> {
@@ -70,7 +103,7 @@ mod tests {
 
     #[test]
     fn readers_go_on_where_they_stopped() {
-        let mut ring = Ring::new(10);
+        let mut ring = Ring::new(10, KEPT_BYTES);
         (1..=5).for_each(|seq| ring.push(event(seq)));
         let batch = ring.read(0, 3);
         assert_eq!((seqs(&batch), batch.next), (vec![1, 2, 3], 3));
@@ -82,9 +115,22 @@ mod tests {
 
     #[test]
     fn a_reader_that_fell_behind_goes_on_with_the_oldest() {
-        let mut ring = Ring::new(3);
+        let mut ring = Ring::new(3, KEPT_BYTES);
         (1..=10).for_each(|seq| ring.push(event(seq)));
         let batch = ring.read(2, 10);
         assert_eq!((seqs(&batch), batch.next), (vec![8, 9, 10], 10));
+    }
+
+    #[test]
+    fn large_events_push_out_more_than_one() {
+        let mut ring = Ring::new(10, 2500);
+        (1..=5).for_each(|seq| ring.push(event(seq)));
+        (6..=9).for_each(|seq| ring.push(large(seq)));
+        let batch = ring.read(0, 10);
+        assert_eq!((seqs(&batch), batch.next), (vec![8, 9], 9));
+        let mut tiny = Ring::new(10, 1);
+        (1..=3).for_each(|seq| tiny.push(large(seq)));
+        assert_eq!(seqs(&tiny.read(0, 10)), [3]);
+        assert_eq!(tiny.end(), 3);
     }
 }

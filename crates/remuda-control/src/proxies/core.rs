@@ -11,6 +11,11 @@ use remuda_wire::message::{announce::Announce, session::FromWorker};
 
 use crate::announce::{Process, in_use};
 
+/// How many events a worker may send in one message.
+const MAX_EVENTS: usize = 256;
+/// How many bytes one event may have.
+const MAX_EVENT: usize = 256 * 1024;
+
 /// What a worker says about itself that the cluster keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -328,6 +333,10 @@ impl Core {
     }
 
     fn events(&mut self, events: Vec<Event>, out: &mut Vec<Effect>) {
+        if events.len() > MAX_EVENTS {
+            out.push(Effect::End);
+            return;
+        }
         let mut fresh = Vec::with_capacity(events.len());
         for event in events {
             // A worker speaks for itself only.
@@ -336,7 +345,7 @@ impl Core {
             let new = self.reported.is_none_or(|reported| number > reported);
             if event.node == self.node && new {
                 self.reported = Some(number);
-                fresh.push(event);
+                fresh.push(bounded(event));
             }
         }
         if fresh.is_empty() {
@@ -414,6 +423,14 @@ impl Core {
             out.push(Effect::Propose(Box::new(facts.clone())));
         }
     }
+}
+
+/// The event, or a gap in place of one that is larger than events may be.
+fn bounded(event: Event) -> Event {
+    if remuda_wire::encode(&event).len() <= MAX_EVENT {
+        return event;
+    }
+    Event { body: EventBody::Gap { from: event.seq, to: event.seq }, ..event }
 }
 
 fn stale(node: &NodeId, offered: Generation, known: Generation) -> Failure {

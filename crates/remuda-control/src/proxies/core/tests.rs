@@ -165,6 +165,29 @@ fn a_worker_that_has_lost_its_events_is_heard_from_the_start() {
 }
 
 #[test]
+fn an_event_that_is_too_large_is_a_gap() {
+    let mut core = connected();
+    let of_size = |seq, size| {
+        let class = "a".parse().unwrap();
+        let body = EventBody::Class { class, task: None, payload: "x".repeat(size) };
+        Event { body, ..event(seq) }
+    };
+    let (fits, too_large) = (of_size(1, 255 * 1024), of_size(2, 256 * 1024));
+    let gap = Event { body: EventBody::Gap { from: 2, to: 2 }, ..event(2) };
+    let events = said(FromWorker::Events(vec![fits.clone(), too_large, event(3)]));
+    assert_eq!(core.handle(events), [Effect::Report(vec![fits, gap, event(3)])]);
+}
+
+#[test]
+fn a_worker_that_sends_too_many_events_at_a_time_loses_its_session() {
+    let mut core = connected();
+    let most: Vec<Event> = (1..=256).map(event).collect();
+    assert_eq!(core.handle(said(FromWorker::Events(most.clone()))), [Effect::Report(most)]);
+    let too_many = said(FromWorker::Events((300..=556).map(event).collect()));
+    assert_eq!(core.handle(too_many), [Effect::End]);
+}
+
+#[test]
 fn a_worker_speaks_for_itself_only() {
     let mut core = connected();
     let foreign = Event { node: id("w2"), ..event(1) };
