@@ -17,7 +17,7 @@ use remuda_model::{ErrorKind, Failure};
 
 pub(crate) use self::{host::Hosts, throttle::Throttle};
 use crate::{
-    access::{self, Access},
+    access::{self, Access, Caller},
     answer::ApiError,
     api::Api,
     route::{self, Lookup},
@@ -38,10 +38,13 @@ const SECURITY: [(header::HeaderName, &str); 6] = [
 ];
 
 /// Lets a request pass to its handler, or answers in its place.
-pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let mut response = match admit(&api, &request) {
         Err(refusal) => refusal.into_response(),
         Ok(caller) => {
+            if let Some(caller) = &caller {
+                request.extensions_mut().insert(Caller(caller.token.clone()));
+            }
             let changing = caller.filter(|_| is_changing(request.method()));
             let what = changing
                 .map(|caller| (caller, request.method().clone(), request.uri().path().to_owned()));

@@ -17,7 +17,7 @@ use axum::{
         sse::{self, KeepAlive, Sse},
     },
 };
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use remuda_control::EventStream;
 use remuda_model::{Event, Failure, NodeId};
 use remuda_runtime::CancellationToken;
@@ -25,6 +25,7 @@ use remuda_wire::message::control::Subscribe;
 use tokio::sync::mpsc;
 
 use crate::{
+    access::Caller,
     answer::Answer,
     api::Api,
     described,
@@ -50,6 +51,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
         description = "Data of events named `event`; those named `gap` have a `StreamGap`.")))]
 pub(crate) async fn follow_events(
     State(api): State<Api>,
+    caller: Caller,
     Params(query): Params<EventQuery>,
     headers: HeaderMap,
 ) -> Answer<Response> {
@@ -58,7 +60,7 @@ pub(crate) async fn follow_events(
     let (sender, receiver) = mpsc::channel(MAX_WAITING + 1);
     let waiting = Arc::new(AtomicUsize::new(0));
     let consumer = Consumer::new(sender, waiting.clone())?;
-    api.supervisor().spawn("events", consumer.follow(source, api.stopping()));
+    api.supervisor().spawn("events", consumer.follow(source, caller.ended(&api), api.stopping()));
     let events = stream::unfold((receiver, waiting), |(mut receiver, waiting)| async move {
         let queued: Queued = receiver.recv().await?;
         waiting.fetch_sub(queued.bytes(), Ordering::Relaxed);
@@ -203,7 +205,12 @@ impl Consumer {
         self.last.send(message);
     }
 
-    async fn follow(self, mut source: Source, stopping: CancellationToken) {
+    async fn follow(
+        self,
+        mut source: Source,
+        mut token_ended: BoxFuture<'static, ()>,
+        stopping: CancellationToken,
+    ) {
         let told = source.resumed.is_none()
             || self.offer(Queued::gap(
                 "resumed",
@@ -214,6 +221,9 @@ impl Consumer {
             let event = tokio::select! {
                 event = source.next() => event,
                 () = self.queue.closed() => return,
+                () = &mut token_ended => {
+                    return self.end("token_ended", "the token was revoked or has expired");
+                }
                 () = stopping.cancelled() => {
                     return self.end("interrupted", "the control node shuts down");
                 }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::output::{self, Output};
 use crate::{
+    access::Caller,
     answer::Answer,
     api::{Api, WORK_DEADLINE},
     described,
@@ -31,6 +32,8 @@ const MAX_LINES: usize = 16;
 const STDIN_PIECE: usize = 64 * 1024;
 /// How long a command may take to end when its caller has gone.
 const GRACE_MS: u64 = 5_000;
+/// How long the last line may take when the token of the caller has ended.
+const LAST_LINE: Duration = Duration::from_secs(3);
 /// How long a command may refuse to read before its standard input is given up.
 const STDIN_DEADLINE: Duration = Duration::from_hours(24);
 
@@ -47,6 +50,7 @@ const STDIN_DEADLINE: Duration = Duration::from_hours(24);
     ))]
 pub(crate) async fn exec_command(
     State(api): State<Api>,
+    caller: Caller,
     Args(node): Args<NodeId>,
     Body_(request): Body_<ExecRequest>,
 ) -> Answer<Response> {
@@ -58,7 +62,7 @@ pub(crate) async fn exec_command(
         return Err(Failure::invalid("body: argv: expected the program and its arguments").into());
     }
     let detach = request.detach;
-    let command = Command::new(api.clone(), node, request)?;
+    let command = Command::new(api.clone(), caller, node, request)?;
     let (started, start) = oneshot::channel();
     if detach {
         api.supervisor().spawn("exec", command.leave(started));
@@ -90,6 +94,7 @@ type Started = oneshot::Sender<Result<TaskRecord, Failure>>;
 /// away, even between start and answer.
 struct Command {
     api: Api,
+    caller: Caller,
     node: NodeId,
     task: TaskId,
     class: ClassName,
@@ -98,7 +103,7 @@ struct Command {
 }
 
 impl Command {
-    fn new(api: Api, node: NodeId, request: ExecRequest) -> Result<Self, Failure> {
+    fn new(api: Api, caller: Caller, node: NodeId, request: ExecRequest) -> Result<Self, Failure> {
         let open = request.stdin_open || request.stdin.is_some();
         let spec = ExecSpec {
             argv: request.argv,
@@ -112,6 +117,7 @@ impl Command {
         };
         Ok(Self {
             api,
+            caller,
             node,
             task: TaskId::random(),
             class: "exec".parse().expect("a valid class name"),
@@ -156,16 +162,24 @@ impl Command {
             && tokio::select! {
                 ended = self.pump(&lines) => ended,
                 () = lines.closed() => false,
+                () = self.token_over() => false,
             };
         if !ended {
             self.stop().await;
         }
     }
 
+    /// Resolves when the token has ended and the caller does not take the line that says so.
+    async fn token_over(&self) {
+        self.caller.clone().ended(&self.api).await;
+        tokio::time::sleep(LAST_LINE).await;
+    }
+
     /// Hands on output until the command has ended; tells whether it has.
     async fn pump(&self, lines: &mpsc::Sender<Bytes>) -> bool {
+        let (api, caller) = (self.api.clone(), self.caller.clone());
         let (node, task) = (self.node.clone(), self.task.clone());
-        let mut output = match Output::open(self.api.clone(), node, task, 0, true).await {
+        let mut output = match Output::open(api, caller, node, task, 0, true).await {
             Ok(output) => output,
             Err(error) => {
                 let line = output::encode(&OutputLine::Failed { error });

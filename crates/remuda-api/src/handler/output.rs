@@ -7,15 +7,19 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use remuda_control::OutputStream;
 use remuda_model::{ErrorKind, Failure, NodeId, TaskId};
-use remuda_runtime::Backoff;
+use remuda_runtime::{Backoff, CancellationToken};
 use remuda_wire::message::output::{Chunk, Source};
 
 use tokio::time::{Instant, sleep};
 
-use crate::{api::Api, dto::OutputLine};
+use crate::{
+    access::{Caller, token_ended},
+    api::Api,
+    dto::OutputLine,
+};
 
 /// The type of a body that has one JSON value per line.
 const NDJSON: &str = "application/x-ndjson";
@@ -36,8 +40,16 @@ pub(super) fn encode(line: &OutputLine) -> Bytes {
 /// changes is back within seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The output of a task. When it is followed, it survives that the way to the node changes.
+/// The output of a task, for as long as its caller may see it.
 pub(super) struct Output {
+    chunks: Chunks,
+    stopping: CancellationToken,
+    /// The end of the caller's token.
+    ended: BoxFuture<'static, ()>,
+}
+
+/// What a node sends. When it is followed, it survives that the way to the node changes.
+struct Chunks {
     api: Api,
     node: NodeId,
     task: TaskId,
@@ -52,6 +64,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) async fn open(
         api: Api,
+        caller: Caller,
         node: NodeId,
         task: TaskId,
         next: u64,
@@ -60,15 +73,17 @@ impl Output {
         let stream = Some(api.control().output(&node, &task, next, follow).await?);
         let (base, cap) = (Duration::from_millis(100), Duration::from_secs(2));
         let backoff = Backoff::new(base, cap, next ^ u64::from(std::process::id()));
-        Ok(Self { api, node, task, follow, next, stream, lost: None, backoff })
+        let (stopping, ended) = (api.stopping(), caller.ended(&api));
+        let chunks = Chunks { api, node, task, follow, next, stream, lost: None, backoff };
+        Ok(Self { chunks, stopping, ended })
     }
 
     /// The next line, and whether it is the last. Cancel safe.
     pub(super) async fn next_line(&mut self) -> (OutputLine, bool) {
-        let stopping = self.api.stopping();
         let next = tokio::select! {
-            next = self.next_chunk() => next,
-            () = stopping.cancelled() => Err(Failure::new(
+            next = self.chunks.next() => next,
+            () = &mut self.ended => Err(token_ended()),
+            () = self.stopping.cancelled() => Err(Failure::new(
                 ErrorKind::Unavailable,
                 "the control node shuts down",
             )
@@ -88,8 +103,10 @@ impl Output {
             Err(error) => (OutputLine::Failed { error }, true),
         }
     }
+}
 
-    async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
+impl Chunks {
+    async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
         loop {
             let next = if let Some(stream) = &mut self.stream {
                 stream.next().await

@@ -11,6 +11,7 @@ use super::{
     to_class,
 };
 use crate::{
+    access::Caller,
     answer::Answer,
     api::{Api, WORK_DEADLINE, unexpected},
     described,
@@ -131,10 +132,11 @@ pub(crate) async fn stop_task(
         content_type = "application/x-ndjson", body = OutputLine)))]
 pub(crate) async fn follow_output(
     State(api): State<Api>,
+    caller: Caller,
     Args(task): Args<TaskId>,
     Params(query): Params<OutputQuery>,
 ) -> Answer<Response> {
     let node = api.locate(&task, query.node).await?;
-    let output = Output::open(api, node, task, query.offset, query.follow).await?;
+    let output = Output::open(api, caller, node, task, query.offset, query.follow).await?;
     Ok(output::pulled(output))
 }

@@ -187,3 +187,34 @@ async fn events_come_in_order_and_go_on_after_the_last_one_seen() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_opened_with_a_token_ends_with_it() {
+    let mut node = Node::start().await;
+    let server = &node.server;
+    let mut events = Streaming::open(server, "GET", "/v1/events?class=exec", None, "").await;
+    let mut command = exec(&node, &json!({"argv": ["wait"]})).await;
+    let task = started(&mut command).await;
+    assert_eq!(command.json().await.expect("a line")["type"], "stderr");
+    let path = format!("/v1/tasks/{task}/output?node=c1&follow=true");
+    let mut output = Streaming::open(server, "GET", &path, None, "").await;
+    assert_eq!(output.json().await.expect("a line")["type"], "stderr");
+
+    let id = server.admin.split('.').nth(1).expect("an id");
+    let revoked = server.call("DELETE", &format!("/v1/tokens/{id}"), &server.admin, "").await;
+    assert_eq!(revoked.status, 204, "{revoked:?}");
+    for stream in [&mut command, &mut output] {
+        let line = stream.json().await.expect("a line");
+        assert_eq!(line["error"]["code"], "token_ended", "{line}");
+        assert!(stream.line().await.is_none());
+    }
+    let reason = loop {
+        let (_, event) = events.event().await;
+        if event["reason"].is_string() {
+            break event["reason"].clone();
+        }
+    };
+    assert_eq!(reason, "token_ended");
+    assert_eq!(node.ended().await, Some(Duration::from_secs(5)), "the command is stopped");
+    node.stop().await;
+}
