@@ -14,7 +14,7 @@ mod rpc;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
-usage: remuda-bench rpc | idle | dev | build
+usage: remuda-bench rpc [TRANSPORT…] | idle | dev | build
 
   rpc     calls through a control node to a worker, beside bare sockets
   idle    resident memory of one idle agent
@@ -26,7 +26,8 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["rpc"] => rpc::run().await,
+        ["rpc"] => rpc::run(&["tcp", "tls", "quic"]).await,
+        ["rpc", transports @ ..] => rpc::run(transports).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),

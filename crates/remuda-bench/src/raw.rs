@@ -1,9 +1,13 @@
 //! The limit: the same shape on bare sockets, without multiplexer, identity or routing.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use anyhow::{Context as _, Result};
 use bytes::{Buf as _, BufMut as _, BytesMut};
+use slab::Slab;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -60,66 +64,60 @@ impl Caller for Own {
     }
 }
 
-/// A caller that shares one connection with others: the bare multiplexer.
+/// Calls that wait for their reply, by id.
+type Waiting = Arc<Mutex<Slab<oneshot::Sender<()>>>>;
+
+/// A caller that shares one connection with others: the bare multiplexer, with ids.
 #[derive(Clone)]
-pub(crate) struct Shared(mpsc::Sender<oneshot::Sender<()>>);
+pub(crate) struct Shared {
+    calls: mpsc::Sender<usize>,
+    waiting: Waiting,
+}
 
 impl Shared {
     pub(crate) async fn connect(server: SocketAddr) -> Result<Self> {
         let (read, write) = Own::connect(server).await?.0.into_split();
         let (calls, inbox) = mpsc::channel(1024);
-        // Frames come back in order, so the order of the callers is the id.
-        let (order, waiting) = mpsc::channel(4096);
-        tokio::spawn(write_calls(inbox, order, write));
-        tokio::spawn(read_replies(waiting, read));
-        Ok(Self(calls))
+        let waiting = Waiting::default();
+        tokio::spawn(write_calls(inbox, write));
+        tokio::spawn(read_replies(Arc::clone(&waiting), read));
+        Ok(Self { calls, waiting })
     }
 }
 
 impl Caller for Shared {
     async fn call(&mut self) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(reply).await.ok().context("connection lost")?;
+        let id = lock(&self.waiting).insert(reply);
+        self.calls.send(id).await.context("connection lost")?;
         answer.await.context("connection lost")
     }
 }
 
-async fn write_calls(
-    mut inbox: mpsc::Receiver<oneshot::Sender<()>>,
-    order: mpsc::Sender<oneshot::Sender<()>>,
-    mut write: OwnedWriteHalf,
-) -> Result<()> {
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Slab<oneshot::Sender<()>>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write_calls(mut inbox: mpsc::Receiver<usize>, mut write: OwnedWriteHalf) -> Result<()> {
     let mut batch = Vec::with_capacity(1024);
     let mut buffer = BytesMut::new();
-    let mut id = 0_u64;
     while inbox.recv_many(&mut batch, 1024).await > 0 {
-        for reply in batch.drain(..) {
-            id += 1;
-            buffer.put_u64(id);
+        for id in batch.drain(..) {
+            buffer.put_u64(u64::try_from(id)?);
             buffer.put_bytes(7, PAYLOAD);
-            order.send(reply).await.ok().context("connection lost")?;
         }
         write.write_all_buf(&mut buffer).await?;
     }
     Ok(())
 }
 
-async fn read_replies(
-    mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
-    mut read: OwnedReadHalf,
-) -> Result<()> {
+async fn read_replies(waiting: Waiting, mut read: OwnedReadHalf) -> Result<()> {
     let mut buffer = BytesMut::with_capacity(256 << 10);
-    let mut order = VecDeque::new();
     while read.read_buf(&mut buffer).await? > 0 {
         while buffer.len() >= FRAME {
-            buffer.advance(FRAME);
-            if order.is_empty() {
-                let mut more = Vec::with_capacity(1024);
-                waiting.recv_many(&mut more, 1024).await;
-                order.extend(more);
-            }
-            let reply: Option<oneshot::Sender<()>> = order.pop_front();
-            let reply = reply.context("a reply nobody waits for")?;
+            let mut frame = buffer.split_to(FRAME);
+            let id = usize::try_from(frame.get_u64())?;
+            let reply = lock(&waiting).try_remove(id).context("a reply nobody waits for")?;
             reply.send(()).ok().context("a caller is gone")?;
         }
         buffer.reserve(256 << 10);

@@ -23,10 +23,10 @@ struct Row {
     sample: Sample,
 }
 
-pub(crate) async fn run() -> Result<()> {
+pub(crate) async fn run(transports: &[&str]) -> Result<()> {
     let server = child::start(&["raw"]).await?;
     let address: SocketAddr = server.line.parse().context("the raw server tells its address")?;
-    for transport in ["tcp", "tls", "quic"] {
+    for transport in transports {
         println!("\n## {transport}");
         one_hop(transport, address).await?;
         two_hops(transport, address).await?;
