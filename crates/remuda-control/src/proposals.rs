@@ -18,6 +18,9 @@ pub(crate) const READ: Duration = Duration::from_secs(5);
 /// How long a change that a user asked for may take.
 pub(crate) const CHANGE: Duration = Duration::from_secs(10);
 
+/// Code of the failure that a control node gives whose replica has stopped.
+const REPLICA_STOPPED: &str = "replica_stopped";
+
 /// Pauses between attempts: a new leader is found within two to three seconds.
 fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(50), Duration::from_millis(800), seed())
@@ -57,6 +60,9 @@ impl Control {
                 return Err(failure);
             }
             unknown |= !failure.kind.nothing_was_done();
+            if failure.code == REPLICA_STOPPED {
+                return Err(if unknown { outcome_unknown() } else { failure });
+            }
             if !pause(&mut backoff, end).await {
                 return Err(if unknown { outcome_unknown() } else { no_leader(&failure) });
             }
@@ -95,6 +101,7 @@ impl Control {
                     self.shared.replica.wait_applied(index, left).await?;
                     return Ok(());
                 }
+                Err(failure) if failure.code == REPLICA_STOPPED => return Err(failure),
                 Err(failure) => {
                     if !pause(&mut backoff, end).await {
                         return Err(no_leader(&failure));
@@ -118,6 +125,9 @@ impl Control {
     pub(crate) fn leader_elsewhere(&self) -> Result<Option<NodeId>, Failure> {
         let leadership = self.shared.replica.leadership();
         let leadership = leadership.borrow();
+        if let Some(fault) = &leadership.fault {
+            return Err(replica_stopped(fault));
+        }
         match &leadership.leader {
             Some(leader) if *leader == self.shared.me => Ok(None),
             Some(leader) => Ok(Some(leader.clone())),
@@ -153,6 +163,12 @@ impl Control {
     }
 }
 
+/// Whether the state, or what every replica does, stands against the change: proposing it again
+/// would not help.
+pub(crate) fn is_refused(failure: &Failure) -> bool {
+    !may_succeed_later(failure)
+}
+
 /// Waits before the next attempt; `false` when the deadline comes first.
 async fn pause(backoff: &mut Backoff, end: Instant) -> bool {
     // Full jitter may say zero; the leader is not asked in a busy loop.
@@ -185,6 +201,14 @@ fn no_leader(cause: &Failure) -> Failure {
     Failure::new(ErrorKind::Unavailable, message)
         .code("no_leader")
         .hint("a majority of the control nodes must run; see `remuda cluster status`")
+}
+
+/// Nothing but a restart helps.
+fn replica_stopped(fault: &str) -> Failure {
+    let message = format!("the replica of this control node has stopped: {fault}");
+    Failure::new(ErrorKind::Unavailable, message)
+        .code(REPLICA_STOPPED)
+        .hint("look at the disk of its data directory, then restart it; others go on without it")
 }
 
 fn unexpected(control: &NodeId) -> Failure {
