@@ -7,7 +7,7 @@ use remuda_model::{NodeStatus, NodeView};
 use tempfile::TempDir;
 
 use crate::{
-    Finished, Node, Place,
+    Finished, Node, Place, SmallDisk,
     binary::{finish, remuda},
     wait::eventually,
 };
@@ -16,6 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Lab {
     nodes: BTreeMap<String, Node>,
+    disks: BTreeMap<String, SmallDisk>,
     admin: String,
     dir: TempDir,
 }
@@ -41,11 +42,40 @@ impl Lab {
 
     /// Starts a cluster of one node, `c1`.
     pub async fn found(place: &Place, extra: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut lab = Self { nodes: BTreeMap::new(), admin: String::new(), dir };
-        lab.add_at(place, "c1", &[&["--control", "--bootstrap"], extra].concat()).await;
-        lab.admin = lab.read("c1", "admin-token");
+        let mut lab = Self::empty();
+        lab.bootstrap(place, extra).await;
         lab
+    }
+
+    /// No nodes yet.
+    ///
+    /// # Panics
+    ///
+    /// When there is no place for a temporary directory.
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        Self { nodes: BTreeMap::new(), disks: BTreeMap::new(), admin: String::new(), dir }
+    }
+
+    /// Starts the first node, `c1`.
+    pub async fn bootstrap(&mut self, place: &Place, extra: &[&str]) {
+        self.add_at(place, "c1", &[&["--control", "--bootstrap"], extra].concat()).await;
+        self.admin = self.read("c1", "admin-token");
+    }
+
+    /// Gives a node that was not started yet a small disk of its own.
+    pub fn mount(&mut self, name: &str, megabytes: u32) {
+        let disk = SmallDisk::mount(&self.dir.path().join(name), megabytes);
+        self.disks.insert(name.to_owned(), disk);
+    }
+
+    /// The small disk of a node.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn disk(&self, name: &str) -> &SmallDisk {
+        self.disks.get(name).unwrap_or_else(|| panic!("{name} has no small disk"))
     }
 
     /// Starts a node without telling it of the cluster.

@@ -156,6 +156,26 @@ impl Node {
         format!("http://{}", said["api"].as_str().expect("a control node has an API"))
     }
 
+    /// Waits until it says that it is ready or has ended; whether it still runs.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    pub async fn settled(&mut self) -> bool {
+        let path = self.dir.join("ready.json");
+        let child = self.child.as_mut().expect("it runs");
+        let probe = async || match child.try_wait().expect("a process of ours") {
+            Some(_) => Some(false),
+            None => path.exists().then_some(true),
+        };
+        let what = format!("{} is ready or ends", self.name);
+        let runs = eventually(&what, probe, Option::is_some).await.expect("seen");
+        if !runs {
+            self.child = None;
+        }
+        runs
+    }
+
     /// Waits until it ends by itself; returns its exit code.
     ///
     /// # Panics

@@ -72,7 +72,7 @@ async fn use_worker(lab: &Lab, at: &str, worker: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_that_reach_one_control_node_belong_to_all_of_them() {
+async fn workers_in_a_namespace_that_reach_one_control_node_belong_to_all_of_them() {
     let (near, far) = pair();
     let mut lab = found(&near).await;
     for control in ["c2", "c3"] {
@@ -111,7 +111,7 @@ async fn workers_that_reach_one_control_node_belong_to_all_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_behind_a_one_way_firewall_dials_out() {
+async fn a_worker_in_a_namespace_behind_a_one_way_firewall_dials_out() {
     let (near, far) = pair();
     let mut lab = found(&near).await;
     far.refuse_incoming();
@@ -162,7 +162,7 @@ fn ended(events: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_dies_without_a_word_is_missed_and_healed() {
+async fn a_link_between_namespaces_that_dies_without_a_word_is_missed_and_healed() {
     let (near, far) = pair();
     let mut lab = found(&near).await;
     lab.join_at(&far.place(), "w1", &["--listen", ""]).await;
