@@ -320,7 +320,11 @@ fn complain(failure: &Failure) {
     let hint = failure.hint.as_deref().unwrap_or_default();
     let code = &failure.code;
     match failure.kind {
-        ErrorKind::Unavailable | ErrorKind::NotConnected | ErrorKind::TimedOut => {
+        // An announcement may be repeated, whatever became of it.
+        ErrorKind::Unavailable
+        | ErrorKind::NotConnected
+        | ErrorKind::TimedOut
+        | ErrorKind::OutcomeUnknown => {
             tracing::warn!(%failure, code, hint, "no control node takes this worker; trying again");
         }
         _ => tracing::error!(%failure, code, hint, "the cluster refuses this worker"),
