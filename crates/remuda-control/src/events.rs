@@ -59,7 +59,9 @@ impl Bus {
         let events: Vec<Measured> = events.into_iter().map(Measured::from).collect();
         let end = {
             let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-            events.into_iter().for_each(|event| ring.push(event));
+            for event in events {
+                ring.push(event);
+            }
             ring.end()
         };
         self.end.send_replace(end);

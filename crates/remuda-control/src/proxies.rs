@@ -3,6 +3,7 @@
 mod actor;
 mod core;
 mod dispatch;
+mod pace;
 mod route;
 
 use std::{

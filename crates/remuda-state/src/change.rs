@@ -23,7 +23,7 @@
 use remuda_model::{Labels, NodeId, Revision, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use crate::{Certificate, ClusterRecord, NodeRecord, TokenRecord, codec};
+use crate::{Certificate, ClusterRecord, Limit, NodeRecord, TokenRecord, codec, limits};
 
 /// The bit of a number that lets older versions skip the change.
 const IGNORABLE: u16 = 0x8000;
@@ -135,6 +135,16 @@ impl Change {
             Self::Unknown { number, .. } if number & IGNORABLE == 0 => Err(UnknownChange(*number)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the change by itself is small enough to be stored: a larger one is refused wherever
+    /// it is applied, and need not be proposed.
+    ///
+    /// # Errors
+    ///
+    /// The bound that it exceeds.
+    pub fn fits(&self) -> Result<(), Limit> {
+        limits::fits(self)
     }
 
     /// The number of the change in the registry.

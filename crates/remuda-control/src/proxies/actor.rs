@@ -14,11 +14,12 @@ use tokio::{
 
 use super::{
     Place, Proxy, Route,
-    core::{Core, Effect, Facts, Hello, Input},
+    core::{Core, Effect, Facts, Hello, Input, Proposal},
     dispatch::{self, Batch, Seen, WAITING_BATCHES},
+    pace::Pace,
     route::Path,
 };
-use crate::{Control, events::said_by_owner};
+use crate::{Control, events::said_by_owner, proposals::is_refused};
 
 /// The longest message of a worker in its session.
 const MAX_MESSAGE: usize = 2 << 20;
@@ -57,7 +58,8 @@ pub(super) struct Actor {
     /// How often the worker has begun to count its events from the start.
     numbering: u64,
     in_flight: usize,
-    proposal: Option<oneshot::Receiver<bool>>,
+    proposal: Option<oneshot::Receiver<Proposal>>,
+    pace: Pace,
     leaves_by: Option<Instant>,
     stop: CancellationToken,
     finished: bool,
@@ -85,6 +87,7 @@ impl Actor {
             numbering: 0,
             in_flight: 0,
             proposal: None,
+            pace: Pace::default(),
             leaves_by: None,
             stop: control.shared.supervisor.token().child_token(),
             finished: false,
@@ -111,15 +114,15 @@ impl Actor {
                         self.step(Input::Seen(seen.last)).await;
                     }
                 }
-                committed = async {
+                ended = async {
                     match &mut self.proposal {
-                        Some(proposal) => proposal.await.unwrap_or(false),
+                        Some(proposal) => proposal.await.unwrap_or(Proposal::Failed),
                         None => std::future::pending().await,
                     }
                 } => {
                     self.proposal = None;
                     let recorded = self.recorded();
-                    self.step(Input::Proposed { committed, recorded }).await;
+                    self.step(Input::Proposed { ended, recorded }).await;
                 }
                 said = async {
                     match &mut self.session {
@@ -226,8 +229,12 @@ impl Actor {
                     self.control.shared.bus.publish([event]);
                     true
                 }
-                Effect::Propose(facts) => {
-                    self.propose(*facts);
+                Effect::Propose(change) => {
+                    self.propose(*change);
+                    true
+                }
+                Effect::TooMuch(limit) => {
+                    tracing::warn!(node = %self.node, %limit, "the node announces too much; its record stays as it is");
                     true
                 }
                 Effect::Finish => {
@@ -292,20 +299,29 @@ impl Actor {
         }
     }
 
-    fn propose(&mut self, facts: Facts) {
+    /// Has the record committed. That it is done is known only after a pause, so that a worker that
+    /// changes its mind all the time does not fill the log.
+    fn propose(&mut self, change: Change) {
         let (done, proposal) = oneshot::channel();
         self.proposal = Some(proposal);
         let (control, stop) = (self.control.clone(), self.stop.clone());
-        let record = facts.into_record(self.node.clone());
+        let (node, pause) = (self.node.clone(), self.pace.pause(Instant::now()));
         self.control.shared.supervisor.spawn("node record", async move {
             let proposed = tokio::select! {
                 () = stop.cancelled() => return,
-                proposed = control.propose(Change::PutNode(record.clone()), PROPOSAL) => proposed,
+                proposed = control.propose(change, PROPOSAL) => proposed,
             };
-            if let Err(failure) = &proposed {
-                tracing::info!(node = %record.id, %failure, "the record of a node was not committed");
+            let ended = match proposed {
+                Ok(_) => Proposal::Committed,
+                Err(failure) => {
+                    tracing::info!(%node, %failure, "the record of a node was not committed");
+                    if is_refused(&failure) { Proposal::Refused } else { Proposal::Failed }
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => (),
+                () = tokio::time::sleep(pause) => drop(done.send(ended)),
             }
-            let _ = done.send(proposed.is_ok());
         });
     }
 }

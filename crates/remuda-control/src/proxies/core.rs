@@ -6,7 +6,7 @@ use remuda_model::{
     Epoch, ErrorKind, Event, EventBody, Failure, Generation, Labels, LinkUrl, NodeId, NodeStats,
     NodeStatus, NodeView, Roles,
 };
-use remuda_state::NodeRecord;
+use remuda_state::{Change, Limit, NodeRecord};
 use remuda_wire::message::{announce::Announce, session::FromWorker};
 
 use crate::announce::{Process, in_use};
@@ -121,7 +121,17 @@ pub(crate) enum Input {
     /// Its place was decided again.
     Placed(Place),
     /// A proposal has ended; this is what the state says now.
-    Proposed { committed: bool, recorded: Option<Facts> },
+    Proposed { ended: Proposal, recorded: Option<Facts> },
+}
+
+/// How a proposal has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proposal {
+    Committed,
+    /// It came to nothing, and would the next time.
+    Refused,
+    /// Nobody took it, or nobody knows.
+    Failed,
 }
 
 /// What the proxy does, in order.
@@ -147,8 +157,10 @@ pub(crate) enum Effect {
     Report(Vec<Event>),
     /// Tell subscribers the status, numbered like the last event.
     Say(u64, NodeStatus),
-    /// Have these facts committed.
-    Propose(Box<Facts>),
+    /// Have the record of the worker committed.
+    Propose(Box<Change>),
+    /// Say that the worker announces more than the cluster keeps.
+    TooMuch(Limit),
     /// Nothing is left to do.
     Finish,
 }
@@ -169,7 +181,10 @@ pub(crate) struct Core {
     reported: Option<u64>,
     /// The last event that all job classes have seen; at most `reported`.
     seen: u64,
-    proposing: bool,
+    /// What was proposed and is not decided yet.
+    proposed: Option<Facts>,
+    /// What was refused; it is not proposed again.
+    refused: Option<Facts>,
     /// Whether the state was seen to have a record of the worker in this session.
     was_recorded: bool,
 }
@@ -188,7 +203,8 @@ impl Core {
             connected: false,
             reported: None,
             seen: 0,
-            proposing: false,
+            proposed: None,
+            refused: None,
             was_recorded: false,
         }
     }
@@ -242,10 +258,13 @@ impl Core {
                 }
             }
             Input::Placed(place) => self.placed(place, &mut out),
-            Input::Proposed { committed, recorded } => {
-                self.proposing = false;
+            Input::Proposed { ended, recorded } => {
+                let proposed = self.proposed.take();
+                if ended == Proposal::Refused {
+                    self.refused = proposed;
+                }
                 // After a failure the worker's next words are the next occasion.
-                if committed {
+                if ended != Proposal::Failed {
                     self.compare(recorded.as_ref(), &mut out);
                 }
             }
@@ -293,6 +312,7 @@ impl Core {
         self.facts = Some(hello.facts);
         self.boot = hello.boot;
         self.was_recorded = false;
+        self.refused = None;
         self.status = hello.status;
         self.running_tasks = hello.running_tasks;
         self.via = hello.via;
@@ -416,11 +436,18 @@ impl Core {
         if let Some(facts) = &self.facts
             && mine
             && self.connected
-            && !self.proposing
+            && self.proposed.is_none()
             && recorded != Some(facts)
+            && self.refused.as_ref() != Some(facts)
         {
-            self.proposing = true;
-            out.push(Effect::Propose(Box::new(facts.clone())));
+            let change = Change::PutNode(facts.clone().into_record(self.node.clone()));
+            if let Err(limit) = change.fits() {
+                self.refused = Some(facts.clone());
+                out.push(Effect::TooMuch(limit));
+                return;
+            }
+            self.proposed = Some(facts.clone());
+            out.push(Effect::Propose(Box::new(change)));
         }
     }
 }

@@ -57,6 +57,14 @@ fn elsewhere() -> Place {
     Place::Elsewhere { epoch: Epoch(9), owner: id("c2"), addresses: Vec::new() }
 }
 
+fn proposes(facts: Facts) -> Effect {
+    Effect::Propose(Box::new(Change::PutNode(facts.into_record(id("w1")))))
+}
+
+fn labels(text: &str) -> FromWorker {
+    FromWorker::Labels(text.parse().unwrap())
+}
+
 fn refusal(effects: &[Effect]) -> &str {
     match effects {
         [Effect::Refuse(failure)] => &failure.code,
@@ -201,14 +209,14 @@ fn a_worker_speaks_for_itself_only() {
 fn an_unknown_node_is_proposed_once_at_a_time() {
     let mut core = core();
     let first = Input::Attach { hello: hello(1, 1), alive: false, recorded: None };
-    let propose = Effect::Propose(Box::new(facts(1)));
+    let propose = proposes(facts(1));
     assert_eq!(core.handle(first).last(), Some(&propose));
     let stats = |recorded| {
         let stats = NodeStats::default();
         Input::Said { message: FromWorker::Stats { stats, running_tasks: 2 }, recorded }
     };
     assert_eq!(core.handle(stats(None)), [Effect::Publish]);
-    let done = Input::Proposed { committed: true, recorded: Some(facts(1)) };
+    let done = Input::Proposed { ended: Proposal::Committed, recorded: Some(facts(1)) };
     assert_eq!(core.handle(done), []);
     assert_eq!(core.handle(stats(Some(facts(1)))), [Effect::Publish]);
 }
@@ -216,14 +224,13 @@ fn an_unknown_node_is_proposed_once_at_a_time() {
 #[test]
 fn a_record_that_is_gone_is_not_proposed_again() {
     let mut core = connected();
-    let labels = |text: &str| FromWorker::Labels(text.parse().unwrap());
     let gone = Input::Said { message: labels("a"), recorded: None };
     assert_eq!(core.handle(gone), [Effect::Publish]);
     // Also when it was removed while a change of it was under way.
     let mut core = connected();
     let effects = core.handle(said(labels("a")));
     assert!(matches!(effects[..], [Effect::Publish, Effect::Propose(_)]), "{effects:?}");
-    assert_eq!(core.handle(Input::Proposed { committed: true, recorded: None }), []);
+    assert_eq!(core.handle(Input::Proposed { ended: Proposal::Committed, recorded: None }), []);
     // Whoever is let in again says it anew.
     let anew = Input::Attach { hello: hello(1, 1), alive: true, recorded: None };
     assert!(matches!(core.handle(anew).last(), Some(Effect::Propose(_))));
@@ -234,13 +241,47 @@ fn labels_are_proposed_when_they_change_and_after_a_failure_with_the_next_words(
     let mut core = connected();
     let labels: Labels = "a".parse().unwrap();
     let changed = Facts { labels: labels.clone(), ..facts(1) };
-    let propose = Effect::Propose(Box::new(changed));
+    let propose = proposes(changed);
     let effects = core.handle(said(FromWorker::Labels(labels)));
     assert_eq!(effects, [Effect::Publish, propose]);
-    let refused = Input::Proposed { committed: false, recorded: Some(facts(1)) };
+    let refused = Input::Proposed { ended: Proposal::Failed, recorded: Some(facts(1)) };
     assert_eq!(core.handle(refused), []);
     let stats = FromWorker::Stats { stats: NodeStats::default(), running_tasks: 0 };
     assert!(matches!(core.handle(said(stats))[..], [Effect::Publish, Effect::Propose(_)]));
+}
+
+#[test]
+fn what_was_refused_is_not_proposed_again_unchanged() {
+    let mut core = connected();
+    assert!(matches!(core.handle(said(labels("a")))[..], [Effect::Publish, Effect::Propose(_)]));
+    let refused = Input::Proposed { ended: Proposal::Refused, recorded: Some(facts(1)) };
+    assert_eq!(core.handle(refused), []);
+    assert_eq!(core.handle(said(labels("a"))), [Effect::Publish]);
+    assert!(matches!(core.handle(said(labels("b")))[..], [Effect::Publish, Effect::Propose(_)]));
+}
+
+#[test]
+fn what_is_too_large_is_not_proposed_at_all() {
+    let mut core = core();
+    let large = Facts { version: "v".repeat(300), ..facts(2) };
+    let hello = Box::new(Hello { facts: large, ..*hello(2, 1) });
+    let input = Input::Attach { hello, alive: false, recorded: Some(facts(1)) };
+    assert_eq!(core.handle(input).last(), Some(&Effect::TooMuch(Limit::Name)));
+    let stats = FromWorker::Stats { stats: NodeStats::default(), running_tasks: 0 };
+    assert_eq!(core.handle(said(stats)), [Effect::Publish], "said once");
+}
+
+#[test]
+fn only_the_last_of_many_changes_is_proposed_after_a_pause() {
+    let mut core = connected();
+    let n_proposed = |effects: Vec<Effect>| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Propose(_))).count()
+    };
+    let all = (0..100).map(|number| labels(if number % 2 == 0 { "a" } else { "b" }));
+    assert_eq!(all.map(|message| n_proposed(core.handle(said(message)))).sum::<usize>(), 1);
+    let recorded = Some(Facts { labels: "a".parse().unwrap(), ..facts(1) });
+    let effects = core.handle(Input::Proposed { ended: Proposal::Committed, recorded });
+    assert_eq!(effects, [proposes(Facts { labels: "b".parse().unwrap(), ..facts(1) })]);
 }
 
 #[test]
