@@ -1,4 +1,4 @@
-//! Prints the OpenAPI document of the API, for generators of clients.
+//! Prints the `OpenAPI` document of the API, for generators of clients.
 #![expect(clippy::print_stdout, reason = "the document is the output")]
 
 fn main() {

@@ -60,8 +60,8 @@ impl Connection {
     pub(super) fn played(running: BTreeMap<TaskId, u64>) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (outgoing, frames) = mpsc::channel(256);
         let (_, incoming) = mpsc::channel(1);
-        let _end = CancellationToken::new().drop_guard();
-        (Self { outgoing, incoming, running, _end }, frames)
+        let end = CancellationToken::new().drop_guard();
+        (Self { outgoing, incoming, running, _end: end }, frames)
     }
 }
 
