@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use remuda_model::{Generation, Labels, Revision, Roles};
-use remuda_state::{Change, ClusterRecord, Command, NodeRecord, Outcome, Refusal};
+use remuda_state::{Change, ClusterRecord, Command, NodeRecord, Outcome};
 
 use super::cluster::{
     Cluster, PATIENCE, applied, commit, has, id, ids, leader, token, wait_for, within,
@@ -23,7 +23,7 @@ async fn one_node_is_a_cluster() {
     assert!(replica.is_initialized());
     assert!(has(&replica, "t"));
     let done = replica.propose(token("t"), PATIENCE).await.unwrap();
-    assert!(matches!(done.applied.outcome, Err(Refusal::TokenExists(_))), "{done:?}");
+    assert_eq!(done.applied.outcome, Ok(Outcome::Unchanged), "{done:?}");
     assert_eq!(replica.read_index(PATIENCE).await, Ok(done.index));
     replica.shutdown().await;
     assert_eq!(replica.propose(token("late"), SHORT).await, Err(ProposeError::Stopped));
