@@ -2,6 +2,7 @@
 
 mod files;
 mod graph;
+mod routes;
 
 use anyhow::{Result, bail};
 
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<()> {
     let mut findings = Findings::default();
     files::check(&mut findings)?;
     graph::check(&mut findings)?;
+    routes::check(&mut findings)?;
     for finding in &findings.0 {
         say(finding);
     }
