@@ -427,6 +427,7 @@ impl Mux {
         }
         let mut grant = std::mem::take(&mut recv.consumed);
         // An empty queue says that the window, not the reader, is what limits the peer.
+        let max_window = max_window.min(self.health.useful_window());
         let growth = recv.window.min(max_window.saturating_sub(recv.window));
         if recv.queue.is_empty() && self.grown + (growth as usize) <= max_unread / 2 {
             recv.window += growth;

@@ -36,7 +36,8 @@ impl Priority {
 pub struct Config {
     /// How many unread bytes a stream may hold at first: 256 KiB.
     pub window: u32,
-    /// How far the window of a stream grows when its reader keeps up: 8 MiB.
+    /// How far the window of a stream grows when its reader keeps up: 8 MiB; on short paths less,
+    /// as nothing is gained by it there.
     pub max_window: u32,
     /// How many unread bytes all streams together may hold: 64 MiB. Beyond it, the stream that
     /// holds most is reset as overloaded.

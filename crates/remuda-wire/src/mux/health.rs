@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// The quickest path that is provided for: 8 GB/s.
+const BYTES_PER_US: u32 = 8_000;
+/// Enough for every path within one machine or one room: 1 MiB.
+const SHORT_PATH: u32 = 1 << 20;
+
 /// Decides when to ask for a sign of life and when the peer counts as dead.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -16,6 +21,7 @@ pub(super) struct Health {
     asked: Option<(u64, Duration)>,
     count: u64,
     rtt: Option<Duration>,
+    least_rtt: Option<Duration>,
 }
 
 impl Health {
@@ -30,6 +36,7 @@ impl Health {
             asked: None,
             count: 0,
             rtt: None,
+            least_rtt: None,
         }
     }
 
@@ -57,9 +64,18 @@ impl Health {
         {
             let sample = now.saturating_sub(sent);
             self.rtt = Some(self.rtt.map_or(sample, |rtt| (rtt * 3 + sample) / 4));
+            self.least_rtt = Some(self.least_rtt.map_or(sample, |least| least.min(sample)));
             self.asked = None;
             self.next_ping = sent + self.every;
         }
+    }
+
+    /// How many bytes can be on their way on this path: more in a window would only queue up in
+    /// front of small calls. Queues make round trips longer, so the shortest one counts.
+    pub(super) fn useful_window(&self) -> u32 {
+        let least_us = self.least_rtt.unwrap_or_default().as_micros();
+        let on_the_way = u32::try_from(least_us).unwrap_or(u32::MAX).saturating_mul(BYTES_PER_US);
+        on_the_way.max(SHORT_PATH)
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {
@@ -97,6 +113,17 @@ mod tests {
 
     fn health() -> Health {
         Health::new(secs(5), secs(15))
+    }
+
+    #[test]
+    fn windows_fit_the_shortest_round_trip_that_was_seen() {
+        let mut health = health();
+        assert_eq!(health.useful_window(), 1 << 20, "short until it is known");
+        for (asked, answered) in [(0, 40_000), (5_000_000, 5_001_000), (10_000_000, 10_900_000)] {
+            let number = health.ping(Duration::from_micros(asked)).expect("due");
+            health.pong(Duration::from_micros(answered), number);
+        }
+        assert_eq!(health.useful_window(), 8_000_000, "1 ms, however long others took");
     }
 
     #[test]
