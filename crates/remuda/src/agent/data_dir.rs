@@ -4,6 +4,7 @@
 //! DIR/lock            held by the running agent
 //! DIR/node.json       name, cluster and role of the node
 //! DIR/generation      how often it has booted
+//! DIR/controls.json   control nodes that the cluster told of
 //! DIR/cluster.json    the secrets of a cluster made here (control nodes that bootstrap)
 //! DIR/tls/            key.der, certificate.der, ca.der
 //! DIR/control/ worker/ holder/    belong to the parts of the same name
@@ -16,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use remuda_model::{ClusterId, ErrorKind, Generation, NodeId, Role};
+use remuda_model::{ClusterId, ErrorKind, Generation, LinkUrl, NodeId, Role};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +147,16 @@ impl DataDir {
         write_json(&self.path.join("node.json"), node)
     }
 
+    /// Control nodes that the cluster told of when the node joined or renewed its certificate.
+    pub(crate) fn controls(&self) -> Result<Vec<LinkUrl>, DataDirError> {
+        Ok(read_json(&self.path.join("controls.json"))?.unwrap_or_default())
+    }
+
+    /// Keeps them for later boots: those given on the command line may be gone by then.
+    pub(crate) fn set_controls(&self, controls: &[LinkUrl]) -> Result<(), DataDirError> {
+        write_json(&self.path.join("controls.json"), &controls)
+    }
+
     /// Counts a boot.
     pub(crate) fn next_generation(&self) -> Result<Generation, DataDirError> {
         let path = self.path.join("generation");
@@ -250,6 +261,16 @@ mod tests {
         assert!(error.to_string().contains("generation` is damaged"), "{error}");
         let error = data.node().expect_err("damaged");
         assert!(error.to_string().contains("node.json` is damaged"), "{error}");
+    }
+
+    #[test]
+    fn control_nodes_are_remembered() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(dir.path()).expect("free");
+        assert_eq!(data.controls().expect("none yet"), []);
+        let controls = ["remuda://a.example".parse().expect("a URL")];
+        data.set_controls(&controls).expect("written");
+        assert_eq!(data.controls().expect("read"), controls);
     }
 
     #[test]

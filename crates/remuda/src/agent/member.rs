@@ -44,7 +44,7 @@ pub(crate) async fn establish(data: &DataDir, config: &AgentConfig) -> Result<Me
     if let Some(file) = data.node()? {
         check_same(data, config, &file)?;
         if let Some(certificate) = read_certificate(data)? {
-            let (authority, controls) = (None, Vec::new());
+            let (authority, controls) = (None, data.controls()?);
             return Ok(Member { file, certificate, is_new: false, authority, made, controls });
         }
         // Parts of the node may know it by this name already.
@@ -135,7 +135,8 @@ async fn join_cluster(
         }
         None => None,
     };
-    let controls = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
+    let controls: Vec<_> = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
+    data.set_controls(&controls)?;
     Ok(Member { file, certificate, is_new: true, authority, made: None, controls })
 }
 
