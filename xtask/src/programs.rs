@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::shell::{root, say};
+use crate::shell::{cargo, root, say};
 
 /// What could not be tested, and why.
 #[derive(Debug, Default)]
@@ -63,6 +63,23 @@ pub(crate) fn python_program(package: &str, program: &str) -> Option<PathBuf> {
         return Some(path);
     }
     None
+}
+
+/// A program that cargo installs, beside the build output.
+pub(crate) fn cargo_program(name: &str) -> Option<PathBuf> {
+    if has(name) {
+        return Some(PathBuf::from(name));
+    }
+    let tools = target_dir().join("xtask-tools");
+    let path = tools.join("bin").join(name);
+    if !path.exists() {
+        say(&format!("installing {name} (some minutes, once)"));
+        let mut install = cargo();
+        install.args(["install", "--quiet", "--locked", name, "--root"]).arg(&tools);
+        // Its own build folder, so that it does not mix with ours.
+        quiet(install.env("CARGO_TARGET_DIR", tools.join("build")));
+    }
+    path.exists().then_some(path)
 }
 
 fn make_venv(venv: &Path) -> bool {

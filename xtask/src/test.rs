@@ -5,8 +5,8 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    programs::{Untested, apt, has, python_program, target_dir},
-    shell::{cargo, say, step},
+    programs::{Untested, apt, cargo_program, has, python_program, target_dir},
+    shell::{cargo, root, say, step},
     tidy,
 };
 
@@ -57,14 +57,13 @@ pub(crate) fn run(quick: bool) -> Result<()> {
 }
 
 fn deny(untested: &mut Untested) -> Result<()> {
-    if !has("cargo-deny") {
-        untested.note(
-            "licences and banned crates",
-            "cargo-deny is not installed (cargo install cargo-deny)",
-        );
+    let Some(program) = cargo_program("cargo-deny") else {
+        untested.note("licences and banned crates", "cargo-deny could not be installed");
         return Ok(());
-    }
-    step("deny", cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+    };
+    let mut check = Command::new(program);
+    check.current_dir(root()).args(["--log-level", "error", "check"]);
+    step("deny", check.args(["bans", "licenses", "sources"]))
 }
 
 /// Lets a generator that we did not write read our document of the API.
