@@ -166,7 +166,10 @@ async fn all_nodes_die_at_once_and_restart_from_disk() {
     for node in lab.names() {
         lab.node_mut(&node).ready().await;
     }
-    lab.wait_ready(5).await;
+    // Each control node finds the owners of the workers anew.
+    for at in ["c1", "c2", "c3"] {
+        lab.wait_ready_at(at, 5).await;
+    }
     let tokens = lab.client("c2").tokens().await.expect("read");
     assert!(tokens.iter().any(|token| token.name == name), "{tokens:?}");
     let (stdout, end) = whole_output(&lab.client("c3"), "w1", &task.id).await;
