@@ -13,7 +13,10 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use remuda_model::{NodeId, NodeView};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
 
 use self::{actor::Actor, core::Core};
 pub(crate) use self::{
@@ -40,6 +43,22 @@ impl Proxy {
     /// How to reach the worker now.
     pub(crate) fn route(&self) -> Option<Arc<Route>> {
         self.route.load_full()
+    }
+
+    /// Waits until there is another way to the worker than this one, and says whether there is one.
+    pub(crate) async fn has_replaced(&self, route: &Arc<Route>, by: Instant) -> bool {
+        let mut views = self.view.subscribe();
+        loop {
+            match self.route() {
+                None => return false,
+                Some(present) if !Arc::ptr_eq(&present, route) => return true,
+                Some(_) => (),
+            }
+            // Each change of the way is followed by one of the view.
+            if !matches!(timeout_at(by, views.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
     }
 
     /// The worker as users see it, with the round trip as measured now.

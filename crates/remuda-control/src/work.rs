@@ -11,6 +11,8 @@ use crate::{Control, proxies::not_connected};
 
 /// How long a call waits, after control nodes have changed, for a worker that is moving.
 const MOVING: Duration = Duration::from_secs(3);
+/// How long a call waits for a session that is being replaced or lost.
+const SETTLING: Duration = Duration::from_secs(1);
 /// The pause between attempts to find a moving worker.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long the class `node` may take over the small requests of this crate.
@@ -56,9 +58,9 @@ impl Control {
     ) -> work::Reply {
         if let Some(route) = self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
             let reply = route.call(&self.shared.peers, node, &op, deadline).await;
-            // Refused because the worker has another owner by now: nothing was done.
+            // The worker has another owner by now, or another way: nothing was done.
             match reply {
-                Err(failure) if failure.code == "stale_epoch" => (),
+                Err(failure) if was_not_sent(&failure) => (),
                 reply => return reply,
             }
         }
@@ -72,9 +74,20 @@ impl Control {
         op: &work::Op,
         deadline: Duration,
     ) -> work::Reply {
-        match self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
-            Some(route) => route.call(&self.shared.peers, node, op, deadline).await,
-            None => Err(not_connected(node)),
+        let start = Instant::now();
+        loop {
+            let proxy = self.shared.proxies.get(node).ok_or_else(|| not_connected(node))?;
+            let route = proxy.route().ok_or_else(|| not_connected(node))?;
+            let left = (start + deadline).saturating_duration_since(Instant::now());
+            match route.call(&self.shared.peers, node, op, left).await {
+                // The session is about to be replaced, or to be lost.
+                Err(failure) if failure.kind == ErrorKind::NotConnected => {
+                    if !proxy.has_replaced(&route, start + deadline.min(SETTLING)).await {
+                        return Err(failure);
+                    }
+                }
+                reply => return reply,
+            }
         }
     }
 

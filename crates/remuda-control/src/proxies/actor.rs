@@ -171,13 +171,14 @@ impl Actor {
             stream.reset(code::REFUSED, &failure.message);
             return;
         }
-        if let Some(mut replaced) = self.session.take() {
-            replaced.send.reset(code::CANCELLED, "replaced by a newer session");
-        }
         let (send, recv) = stream.split();
-        self.session = Some(Open { send, recv, path });
+        let replaced = self.session.replace(Open { send, recv, path });
         self.leaves_by = None;
         self.perform(&mut effects).await;
+        // Only now that calls go the new way: a session that is relayed takes its way along.
+        if let Some(mut replaced) = replaced {
+            replaced.send.reset(code::CANCELLED, "replaced by a newer session");
+        }
     }
 
     async fn lose(&mut self) {

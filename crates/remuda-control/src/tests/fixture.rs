@@ -483,6 +483,16 @@ impl Drop for Closing {
     }
 }
 
+/// Answers the calls that come by this link, until it closes.
+pub(super) fn serve_work(link: &Link) {
+    let (link, nurse) = (link.clone(), Supervisor::new());
+    let mut router = Router::new();
+    router.route(WORK, &[Role::Control], |_link, stream| async move {
+        answer_work(stream, &AtomicU32::new(0)).await;
+    });
+    nurse.clone().spawn("link", async move { router.serve(link, &nurse).await });
+}
+
 /// Answers a request with its payload, and a request for the epoch with that.
 async fn answer_work(mut stream: Stream, asked: &AtomicU32) {
     let Ok(bytes) = stream.read_to_end(1 << 20).await else { return };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use remuda_link::Priority;
+use remuda_link::{Link, Priority, Stream};
 use remuda_model::{ErrorKind, NodeStatus};
+use remuda_runtime::CancellationToken;
 use remuda_wire::message::{
     ANNOUNCE, SESSION,
     announce::{Announce, Answer, Placement},
@@ -13,7 +14,9 @@ use remuda_wire::message::{
     work,
 };
 
-use super::fixture::{Cluster, DEADLINE, FakeWorker, Node, Plan, id, request, until};
+use super::fixture::{
+    Cluster, DEADLINE, FakeWorker, Node, Plan, id, link_as, request, serve_work, until,
+};
 use crate::{Consistency, TaskFilter};
 
 fn announce(name: &str, generation: u64) -> Announce {
@@ -113,6 +116,64 @@ async fn a_worker_that_cannot_dial_its_owner_is_reached_through_another_node() {
     cluster.stop().await;
 }
 
+/// Opens a session as this worker and waits until it is welcome.
+async fn session_as(worker: &str, link: &Link) -> Stream {
+    let mut stream = link.open(SESSION, Priority::Events).await.expect("opens");
+    let hello = FromWorker::Hello {
+        announce: Box::new(announce(worker, 1)),
+        epoch: remuda_model::Epoch(0),
+        status: NodeStatus::Ready,
+        running_tasks: 0,
+        next_event: 1,
+        last_event: 0,
+    };
+    stream.send(&hello).await.expect("sent");
+    let welcome = stream.recv::<FromOwner>(1 << 16).await;
+    assert!(matches!(welcome, Ok(Some(FromOwner::Welcome { .. }))), "{welcome:?}");
+    stream
+}
+
+/// A worker that was relayed finds a way to its owner: no call falls between the two sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_while_a_session_takes_the_place_of_a_relayed_one() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let name = cluster.worker_of("c1");
+    let (relaying, owner) = (&cluster.nodes[1], &cluster.nodes[0]);
+    let through = link_as(&cluster, &name, &relaying.url).await;
+    let direct = link_as(&cluster, &name, &owner.url).await;
+    for link in [&through, &direct] {
+        serve_work(link);
+    }
+    let done = CancellationToken::new();
+    let caller = tokio::spawn({
+        let (control, node, done) = (owner.control.clone(), id(&name), done.clone());
+        async move {
+            let mut failures = Vec::new();
+            let mut n_calls = 0;
+            while !done.is_cancelled() {
+                match control.work(&node, request("1"), DEADLINE).await {
+                    Ok(_) => n_calls += 1,
+                    // Before the first session.
+                    Err(_) if n_calls == 0 => tokio::task::yield_now().await,
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            (n_calls, failures)
+        }
+    });
+    let mut former = None;
+    for _ in 0..50 {
+        let relayed = session_as(&name, &through).await;
+        drop(former.replace(session_as(&name, &direct).await));
+        drop(relayed);
+    }
+    done.cancel();
+    let (n_calls, failures) = caller.await.expect("no panic");
+    assert!(n_calls > 0, "calls were made");
+    assert!(failures.is_empty(), "{n_calls} calls, {failures:?}");
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announcements_have_their_answers() {
     let cluster = Cluster::start(&["c1", "c2"]).await;
@@ -127,7 +188,7 @@ async fn announcements_have_their_answers() {
     };
     let epoch = owner.control.shared.replica.state().epoch();
     let asks = async |node: &Node, announce: Announce| -> Answer {
-        let link = super::fixture::link_as(&cluster, &name, &node.url).await;
+        let link = link_as(&cluster, &name, &node.url).await;
         let body: Bytes = remuda_wire::encode(&announce);
         let answer = link.call(ANNOUNCE, Priority::Control, body, DEADLINE).await;
         link.close("asked");
@@ -157,7 +218,7 @@ async fn a_worker_under_the_name_of_a_control_node_gets_no_session() {
     impostor.stop().await;
     // Whoever does without the announcement is refused as well.
     let owner = cluster.owner("c2");
-    let link = super::fixture::link_as(&cluster, "c2", &owner.url).await;
+    let link = link_as(&cluster, "c2", &owner.url).await;
     let mut stream = link.open(SESSION, Priority::Events).await.expect("opens");
     let hello = FromWorker::Hello {
         announce: Box::new(announce("c2", 9)),
