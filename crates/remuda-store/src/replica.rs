@@ -31,6 +31,7 @@ use crate::{
     incoming::Incoming,
     log::LogStore,
     network::Wire,
+    snapshot::SnapshotDir,
     types::{Member, Metrics, Raft, RaftVote},
 };
 
@@ -63,6 +64,7 @@ struct Inner {
     timing: Timing,
     raft: Raft,
     log: LogStore,
+    snapshots: SnapshotDir,
     wire: Arc<Wire>,
     state: watch::Receiver<Arc<ClusterState>>,
     leadership: watch::Receiver<Leadership>,
@@ -227,13 +229,17 @@ impl Replica {
         if self.inner.raft.shutdown().await.is_err() {
             tracing::warn!("the replica had stopped before");
         }
-        let log = self.inner.log.clone();
-        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
-            tracing::error!("cannot close the log");
+        let (log, snapshots) = (self.inner.log.clone(), self.inner.snapshots.clone());
+        let close = move || {
+            snapshots.close();
+            log.close();
+        };
+        if tokio::task::spawn_blocking(close).await.is_err() {
+            tracing::error!("cannot close the files");
         }
     }
 
-    fn metrics(&self) -> Metrics {
+    pub(crate) fn metrics(&self) -> Metrics {
         self.inner.raft.metrics().borrow().clone()
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use remuda_state::ClusterState;
@@ -16,7 +17,11 @@ const KEPT: usize = 2;
 
 /// The snapshots of one replica.
 #[derive(Clone, Debug)]
-pub(crate) struct SnapshotDir(PathBuf);
+pub(crate) struct SnapshotDir {
+    path: PathBuf,
+    /// Held while a file is written; false once the directory may be somebody else's.
+    open: Arc<Mutex<bool>>,
+}
 
 /// What the directory held.
 #[derive(Debug)]
@@ -31,13 +36,23 @@ impl SnapshotDir {
     /// The directory, made if it does not exist.
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenError> {
         fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
-        Ok(Self(dir.into()))
+        Ok(Self { path: dir.into(), open: Arc::new(Mutex::new(true)) })
+    }
+
+    /// Waits for a snapshot that is being written, and refuses all later ones: a builder may outlive
+    /// its replica.
+    pub(crate) fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
     /// Writes a snapshot durably, then forgets the oldest beyond the two that are kept.
     pub(crate) fn write(&self, meta: &Meta, state: &ClusterState) -> io::Result<()> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*open {
+            return Err(io::Error::other("the replica has stopped"));
+        }
         let (index, term) = meta.last_log_id.map_or((0, 0), |id| (id.index, id.leader_id.term));
-        let path = self.0.join(format!("{index:020}-{term:020}.{EXTENSION}"));
+        let path = self.path.join(format!("{index:020}-{term:020}.{EXTENSION}"));
         framed::write(&path, MAGIC, &remuda_state::encode(&(meta, state)))?;
         for old in self.newest_first()?.into_iter().skip(KEPT) {
             fs::remove_file(old)?;
@@ -47,8 +62,9 @@ impl SnapshotDir {
 
     /// Reads the newest readable snapshot. Files that cannot be read stay where they are.
     pub(crate) fn load(&self) -> Result<Loaded, OpenError> {
-        let files =
-            self.newest_first().map_err(|source| OpenError::Io { path: self.0.clone(), source })?;
+        let files = self
+            .newest_first()
+            .map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
         let mut damage = None;
         for file in files {
             match read(&file) {
@@ -65,7 +81,7 @@ impl SnapshotDir {
 
     fn newest_first(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == EXTENSION) {
                 files.push(path);

@@ -44,7 +44,7 @@ impl Replica {
             let what = error.to_string();
             Err(OpenError::Replay { dir: config.dir.clone(), what })
         })?;
-        let (machine, state) = Machine::new(files.snapshot, files.snapshots, files.meta);
+        let (machine, state) = Machine::new(files.snapshot, files.snapshots.clone(), files.meta);
         let wire = Arc::new(Wire {
             node: config.node.clone(),
             transport,
@@ -82,6 +82,7 @@ impl Replica {
             timing: config.timing,
             raft,
             log: files.log,
+            snapshots: files.snapshots,
             wire,
             state,
             leadership,

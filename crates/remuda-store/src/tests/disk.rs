@@ -31,6 +31,28 @@ async fn stopped_after(n_commands: usize) -> Cluster {
     cluster
 }
 
+/// A replica that was stopped when its files had come so far, and the number of its commands.
+async fn stopped_once(is_so: impl Fn(&Replica, &Path) -> bool) -> (Cluster, usize) {
+    let cluster = Cluster::new();
+    let a = cluster.start("a").await;
+    within("bootstrap", a.bootstrap(vec![init()])).await.unwrap();
+    let mut n_commands = 0;
+    // Snapshots and purges happen beside the commands, on a slow disk long after them.
+    while !is_so(&a, &cluster.path("a")) {
+        assert!(n_commands < 20_000, "in vain");
+        a.propose(token(&format!("t{n_commands}")), PATIENCE).await.unwrap();
+        n_commands += 1;
+    }
+    cluster.stop("a").await;
+    (cluster, n_commands)
+}
+
+fn snapshots(replica: &Path) -> Vec<PathBuf> {
+    let mut files = files(&replica.join("snapshots"));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "snapshot"));
+    files
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -120,9 +142,8 @@ async fn a_flipped_bit_in_the_log_is_named_and_never_taken_for_a_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_snapshot_is_replaced_by_the_one_before() {
-    let cluster = stopped_after(60).await;
-    let snapshots = cluster.path("a").join("snapshots");
-    let kept = files(&snapshots);
+    let (cluster, n_commands) = stopped_once(|_, dir| snapshots(dir).len() >= 2).await;
+    let kept = snapshots(&cluster.path("a"));
     assert_eq!(kept.len(), 2, "{kept:?}");
     let newest = kept.last().unwrap();
     let mut bytes = fs::read(newest).unwrap();
@@ -130,16 +151,16 @@ async fn a_damaged_snapshot_is_replaced_by_the_one_before() {
     bytes[middle] ^= 1;
     fs::write(newest, &bytes).unwrap();
     let replica = cluster.start("a").await;
-    assert_eq!(n_tokens(&replica).await, 60);
+    assert_eq!(n_tokens(&replica).await, n_commands);
     cluster.stop("a").await;
     assert_eq!(fs::read(newest).unwrap(), bytes, "it is still there to be looked at");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_snapshot_that_the_log_reaches_the_node_does_not_start() {
-    let cluster = stopped_after(200).await;
-    let snapshots = cluster.path("a").join("snapshots");
-    let all = files(&snapshots);
+    let purged = |replica: &Replica, _: &Path| replica.metrics().purged.is_some();
+    let (cluster, _) = stopped_once(purged).await;
+    let all = snapshots(&cluster.path("a"));
     for file in &all {
         let bytes = fs::read(file).unwrap();
         fs::write(file, &bytes[..bytes.len() - 1]).unwrap();
@@ -177,7 +198,7 @@ async fn a_foreign_or_incomplete_directory_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_of_another_cluster_are_refused() {
-    let cluster = stopped_after(30).await;
+    let (cluster, _) = stopped_once(|_, dir| !snapshots(dir).is_empty()).await;
     let meta =
         MetaFile::open(&cluster.path("a"), &id("a"), &cluster.path("a").join("log")).unwrap();
     meta.note_cluster(&"zzzzzzzzzzzzzzzzzzzzzzzzzz".parse().unwrap()).unwrap();
