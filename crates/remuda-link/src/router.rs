@@ -1,18 +1,35 @@
 //! Gives the streams that a peer opens to their handlers.
 
-use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use remuda_model::Role;
-use remuda_runtime::Supervisor;
+use remuda_runtime::{Supervisor, contained};
 use remuda_wire::message::JOIN;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::yield_now, time::Instant};
 
+use self::place::Place;
 use crate::{Incoming, Link, Peer, Stream, code};
 
 /// How many handlers run for one link at a time.
 const MAX_HANDLERS: usize = 4096;
+/// How many streams are looked at before other tasks have their turn.
+const TURN: u32 = 64;
+/// A handler that computes for longer before it first waits should have had a task of its own.
+const LONG: Duration = Duration::from_micros(200);
+/// How many streams have tasks of their own from the start after such a handler.
+const AFTER_LONG: u32 = 64;
 
-type Handler = Arc<dyn Fn(Link, Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+/// Puts the handling of a stream into the place.
+type Handler = Arc<dyn Fn(Link, Stream, &mut Place) + Send + Sync>;
 
 /// The protocols that this node answers: for each, which roles may open it and what it does.
 #[derive(Clone, Default)]
@@ -45,25 +62,33 @@ impl Router {
         F: Fn(Link, Stream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let handler: Handler = Arc::new(move |link, stream| Box::pin(handler(link, stream)));
+        let handler: Handler = Arc::new(move |link, stream, place| {
+            place.put(contained("stream", handler(link, stream)));
+        });
         let before = self.routes.insert(protocol, Route { roles, handler });
         assert!(before.is_none(), "protocol `{protocol}` has two handlers");
     }
 
-    /// Answers the streams of one link until it closes or the supervisor ends. Handlers run on the
-    /// supervisor.
+    /// Answers the streams of one link until it closes or the supervisor ends.
+    ///
+    /// A handler that ends without having waited costs no task: most calls come whole and are
+    /// answered at once. All others go on as tasks of the supervisor.
     ///
     /// Streams of an unknown protocol, from a role that is not allowed, or beyond 4096 at a time
     /// are reset with a code and a message. A peer that may only join has one attempt.
     pub async fn serve(&self, link: Link, supervisor: &Supervisor) {
         let stop = supervisor.token();
         let may_only_join = link.peer().may_only_join();
-        let places = Arc::new(Semaphore::new(if may_only_join { 1 } else { MAX_HANDLERS }));
+        let permits = Arc::new(Semaphore::new(if may_only_join { 1 } else { MAX_HANDLERS }));
+        let mut place = Place::default();
+        let (mut in_turn, mut apart) = (0, 0);
+        let mut stopped = pin!(stop.cancelled());
         loop {
+            // Streams first: what stops is looked at when none waits, and once in each turn.
             let incoming = tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
                 incoming = link.accept() => incoming,
+                () = &mut stopped => return,
             };
             let Some(Incoming { protocol, mut stream, .. }) = incoming else { return };
             let handler = match self.admit(&protocol, link.peer()) {
@@ -74,17 +99,44 @@ impl Router {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 stream.reset(code::REFUSED, "too many streams at a time");
                 continue;
             };
-            let work = handler(link.clone(), stream);
+            handler(link.clone(), stream, &mut place);
+            if may_only_join {
+                // The one attempt.
+                permit.forget();
+                supervisor.spawn_small("stream", place.take());
+                continue;
+            }
+            let mut ended = false;
+            if apart == 0 {
+                let begun = Instant::now();
+                // Whoever has to wait is asked again by its own task, so nobody is woken here.
+                let mut context = Context::from_waker(Waker::noop());
+                ended = place.poll(&mut context).is_ready();
+                if begun.elapsed() > LONG {
+                    apart = AFTER_LONG;
+                }
+            } else {
+                apart -= 1;
+            }
+            in_turn += 1;
+            if in_turn == TURN {
+                in_turn = 0;
+                yield_now().await;
+                if stop.is_cancelled() {
+                    return;
+                }
+            }
+            if ended {
+                continue;
+            }
+            let work = place.take();
             supervisor.spawn_small("stream", async move {
                 work.await;
-                if may_only_join {
-                    // The one attempt is over.
-                    place.forget();
-                }
+                drop(permit);
             });
         }
     }

@@ -3,8 +3,10 @@
 mod backoff;
 mod clock;
 mod supervisor;
+mod within;
 
 pub use backoff::Backoff;
 pub use clock::wall_ms;
-pub use supervisor::Supervisor;
+pub use supervisor::{Supervisor, contained};
 pub use tokio_util::sync::CancellationToken;
+pub use within::within;

@@ -46,13 +46,13 @@ impl Supervisor {
     /// panic is logged and ends only this task.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::info_span!("task", kind = name);
-        self.tasks.spawn(contain(name, work).instrument(span));
+        self.tasks.spawn(contained(name, work).instrument(span));
     }
 
     /// Like [`spawn`](Self::spawn), for work that starts so often that a tracing span for each
     /// would cost more than it tells.
     pub fn spawn_small(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(contain(name, work));
+        self.tasks.spawn(contained(name, work));
     }
 
     /// Ends all tasks, waiting at most `limit`. Tells whether all of them ended in time.
@@ -63,8 +63,8 @@ impl Supervisor {
     }
 }
 
-/// Ends quietly where the work panics; the panic itself was reported by its hook.
-async fn contain(name: &'static str, work: impl Future<Output = ()>) {
+/// The work, ending quietly where it panics; the panic itself was reported by its hook.
+pub async fn contained(name: &'static str, work: impl Future<Output = ()>) {
     let mut work = pin!(work);
     poll_fn(|context| {
         // Nothing of the work is used again after a panic but to drop it.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use remuda_link::{Stream, StreamError, code};
 use remuda_model::Failure;
 use remuda_plugin::{EventSink, RequestContext};
+use remuda_runtime::within;
 use remuda_wire::{
     decode, encode,
     message::work::{Call, Done, Op, Reply},
@@ -21,7 +22,7 @@ const MAX_DEADLINE: Duration = Duration::from_hours(24);
 
 /// Answers one call. When the caller resets the stream, its request is dropped.
 pub(super) async fn serve(agent: Arc<Agent>, mut stream: Stream) {
-    let read = tokio::time::timeout(READ_LIMIT, stream.read_to_end(MAX_MESSAGE)).await;
+    let read = within(READ_LIMIT, stream.read_to_end(MAX_MESSAGE)).await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(StreamError::TooLarge { .. })) => {
@@ -59,12 +60,13 @@ async fn answer(agent: &Agent, bytes: &[u8]) -> Reply {
         agent.gate.admit(epoch).await?;
         perform(agent, op, deadline).await
     };
-    match tokio::time::timeout(deadline, done).await {
+    match within(deadline, done).await {
         Ok(reply) => reply,
         Err(_late) => Err(failures::timed_out("the call", deadline)),
     }
 }
 
+/// What is rarer than a request is boxed, so that the many requests do not carry its weight.
 async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
     let tasks = &agent.tasks;
     Ok(match op {
@@ -80,21 +82,21 @@ async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
         Op::Start { class, task, spec, attached } => {
             tasks.check_takes_requests()?;
             let class = Arc::clone(agent.registry.get(&class)?);
-            let started = tasks.start(class, task, spec, attached).await?;
+            let started = Box::pin(tasks.start(class, task, spec, attached)).await?;
             started.map_or_else(Done::Refused, Done::Started)
         }
         Op::Command { task, payload } => {
             tasks.check_takes_requests()?;
-            payload_of(tasks.command(&task, payload).await?)
+            payload_of(Box::pin(tasks.command(&task, payload)).await?)
         }
         Op::Stop { task, grace_ms } => {
-            tasks.stop(task, Duration::from_millis(grace_ms)).await?;
+            Box::pin(tasks.stop(task, Duration::from_millis(grace_ms))).await?;
             Done::Accepted
         }
-        Op::Tasks => Done::Tasks(tasks.list().await?),
-        Op::Task { task } => Done::Task(Box::new(tasks.find(&task).await?.record)),
+        Op::Tasks => Done::Tasks(Box::pin(tasks.list()).await?),
+        Op::Task { task } => Done::Task(Box::new(Box::pin(tasks.find(&task)).await?.record)),
         Op::Forget { task } => {
-            tasks.forget(task).await?;
+            Box::pin(tasks.forget(task)).await?;
             Done::Accepted
         }
     })
