@@ -10,10 +10,12 @@ pub mod event;
 pub mod id;
 pub mod labels;
 pub mod node;
+mod release;
 pub mod role;
 pub mod selector;
 pub mod span;
 pub mod task;
+mod trace;
 pub mod url;
 
 pub use counter::{Epoch, Generation, Revision};
@@ -22,11 +24,10 @@ pub use event::{Event, EventBody};
 pub use id::{ClassName, ClusterId, NodeId, ParseIdError, TaskId, TokenId};
 pub use labels::Labels;
 pub use node::{NodeStats, NodeStatus, NodeView};
+pub use release::{Release, VERSION};
 pub use role::{Role, Roles};
 pub use selector::Selector;
 pub use span::Span;
 pub use task::{ExitStatus, TaskEnd, TaskRecord, TaskState};
+pub use trace::{Hex, ParseTraceError, TraceContext};
 pub use url::{LinkUrl, Transport};
-
-/// The version of this build, as nodes announce it.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
