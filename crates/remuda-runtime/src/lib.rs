@@ -5,6 +5,7 @@ mod clock;
 mod supervisor;
 mod within;
 
+pub mod trace;
 pub use backoff::Backoff;
 pub use clock::wall_ms;
 pub use supervisor::{Supervisor, contained};

@@ -19,6 +19,7 @@ mod message;
 mod proof;
 mod secret;
 mod server;
+mod version;
 
 pub use claim::{Claim, ParseClaimError};
 pub use client::{Client, ClientConfig, ClientEffect, ClientError, Proof};

@@ -8,8 +8,19 @@ pub mod frame;
 pub mod handshake;
 pub mod message;
 pub mod mux;
+pub mod opening;
 
 pub use codec::{DecodeError, decode, encode, encode_framed};
 
 /// The protocol versions that this build speaks, best first.
-pub const VERSIONS: &[u16] = &[1];
+pub const VERSIONS: &[u16] = &[2, 1];
+
+#[cfg(test)]
+mod tests {
+    use remuda_model::Release;
+
+    #[test]
+    fn this_build_speaks_what_its_release_says() {
+        assert_eq!(super::VERSIONS, Release::CURRENT.protocols());
+    }
+}

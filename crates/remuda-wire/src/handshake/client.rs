@@ -11,7 +11,7 @@ use super::{
     },
     proof::{Transcript, equal},
     secret::{Kdf, KdfError, Key, Secret},
-    skew_ms,
+    skew_ms, version,
 };
 use crate::VERSIONS;
 
@@ -80,6 +80,12 @@ pub enum ClientError {
     /// The server chose a version that was not offered.
     #[error("the other side chose version {0}, which was not offered")]
     Version(u16),
+    /// The server speaks a better version that was offered, so the offer was changed on its way.
+    #[error("somebody between the two sides changed the offered versions; {chosen} was chosen")]
+    Downgraded {
+        /// What was chosen.
+        chosen: u16,
+    },
     /// It belongs to another cluster.
     #[error("it belongs to cluster {theirs}, not {ours}")]
     ClusterMismatch {
@@ -128,9 +134,11 @@ impl ClientError {
             Self::Malformed | Self::Version(_) | Self::Kdf(_) => ErrorKind::Invalid,
             Self::ClusterMismatch { .. } => ErrorKind::Forbidden,
             Self::SameNode(_) => ErrorKind::Exists,
-            Self::Impostor { .. } | Self::Reflected | Self::OtherKdf { .. } | Self::NotProved => {
-                ErrorKind::Unauthenticated
-            }
+            Self::Downgraded { .. }
+            | Self::Impostor { .. }
+            | Self::Reflected
+            | Self::OtherKdf { .. }
+            | Self::NotProved => ErrorKind::Unauthenticated,
             Self::ClockSkew { .. } => ErrorKind::Conflict,
         }
     }
@@ -141,6 +149,7 @@ impl ClientError {
             Self::Refused(refusal) => refusal.code(),
             Self::Malformed => "malformed",
             Self::Version(_) => "version_unsupported",
+            Self::Downgraded { .. } => "downgraded",
             Self::ClusterMismatch { .. } => "cluster_mismatch",
             Self::SameNode(_) => "node_id_in_use",
             Self::ClockSkew { .. } => "clock_skew",
@@ -166,6 +175,9 @@ impl ClientError {
                 );
             }
             Self::NotProved => Refusal::AuthFailed,
+            Self::Downgraded { .. } => {
+                return Some("use an encrypted transport; nobody in between can change it".into());
+            }
             Self::Version(_) | Self::Impostor { .. } | Self::Reflected | Self::Kdf(_) => {
                 return None;
             }
@@ -188,13 +200,19 @@ enum State {
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
+    versions: Vec<u16>,
     state: State,
 }
 
 impl Client {
     /// Starts; the bytes are the first frame to send.
     pub fn start(config: ClientConfig) -> (Self, Bytes) {
-        let opening = Opening::new(VERSIONS, &config.build);
+        Self::offering(config, VERSIONS.to_vec())
+    }
+
+    /// Starts as a side that speaks only these protocol versions, best first.
+    pub fn offering(config: ClientConfig, versions: Vec<u16>) -> (Self, Bytes) {
+        let opening = Opening::new(&versions, &config.build);
         let hello = Hello {
             cluster: config.cluster.clone(),
             node: config.node.clone(),
@@ -211,7 +229,7 @@ impl Client {
             },
         };
         let first = framed_hello(&opening, &hello);
-        (Self { config, state: State::Greeted }, first)
+        (Self { config, versions, state: State::Greeted }, first)
     }
 
     /// Takes the body of one frame from the server.
@@ -246,8 +264,11 @@ impl Client {
 
     fn prove(&self, init: AuthInit, effects: &mut Vec<ClientEffect>) -> Result<State, ClientError> {
         let config = &self.config;
-        if !VERSIONS.contains(&init.version) {
+        if !self.versions.contains(&init.version) {
             return Err(ClientError::Version(init.version));
+        }
+        if version::is_downgraded(&init.nonce, init.version, &self.versions) {
+            return Err(ClientError::Downgraded { chosen: init.version });
         }
         if let Some(ours) = &config.cluster
             && *ours != init.cluster

@@ -10,7 +10,7 @@ use super::{
     },
     proof::{Transcript, equal},
     secret::{Kdf, Key, Secret},
-    skew_ms,
+    skew_ms, version,
 };
 use crate::VERSIONS;
 
@@ -100,13 +100,19 @@ enum State {
 #[derive(Debug)]
 pub struct Server {
     config: ServerConfig,
+    versions: Vec<u16>,
     state: State,
 }
 
 impl Server {
     /// Waits for the first frame.
     pub fn new(config: ServerConfig) -> Self {
-        Self { config, state: State::New }
+        Self::speaking(config, VERSIONS.to_vec())
+    }
+
+    /// The same, speaking only these protocol versions.
+    pub fn speaking(config: ServerConfig, versions: Vec<u16>) -> Self {
+        Self { config, versions, state: State::New }
     }
 
     /// Takes one input.
@@ -117,6 +123,7 @@ impl Server {
         let outcome = match (state, input) {
             (State::New, ServerInput::Frame(body)) => self.greeted(body, &mut effects),
             (State::Asked { version, build, hello }, ServerInput::Authorized(grant)) => {
+                version::mark(&mut self.config.nonce, version, &self.versions);
                 grant.and_then(|grant| self.challenge(version, build, *hello, grant, &mut effects))
             }
             (State::Challenged { expected, shown, client }, ServerInput::Frame(body)) => {
@@ -152,9 +159,9 @@ impl Server {
     fn greeted(&self, body: &[u8], effects: &mut Vec<ServerEffect>) -> Result<State, Refusal> {
         let config = &self.config;
         let (opening, rest) = read_opening(body).ok_or(Refusal::Malformed)?;
-        let version = opening.versions.iter().find(|version| VERSIONS.contains(version));
-        let version = *version.ok_or_else(|| Refusal::VersionUnsupported {
-            spoken: VERSIONS.to_vec(),
+        let version = version::choose(&opening.versions, &self.versions);
+        let version = version.ok_or_else(|| Refusal::VersionUnsupported {
+            spoken: self.versions.clone(),
             build: config.build.clone(),
         })?;
         let hello: Hello = read(rest).map_err(|_unreadable| Refusal::Malformed)?;

@@ -389,7 +389,7 @@ fn a_newer_client_is_told_what_is_spoken() {
     let effects = server.handle(ServerInput::Frame(&bytes));
     let [ServerEffect::Refuse(refusal, frame)] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(refusal.code(), "version_unsupported");
-    assert_eq!(refusal.to_string(), "no common protocol version: 1.2.4 speaks [1]");
+    assert_eq!(refusal.to_string(), "no common protocol version: 1.2.4 speaks [2, 1]");
     let (mut client, _) = Client::start(client_config());
     let effects = client.handle(body(frame));
     let [ClientEffect::Fail(error)] = &effects[..] else { panic!("{effects:?}") };
@@ -505,9 +505,9 @@ fn hex(frame: &Bytes) -> String {
 /// The bytes of version 1 never change: another build may speak them.
 #[test]
 fn the_bytes_of_version_1() {
-    let (mut client, hello) = Client::start(client_config());
+    let (mut client, hello) = Client::offering(client_config(), vec![1]);
     expect!["00000054726d6461010105312e322e33011a303030303030303030303030303030303030303030303030303103772d3101030000c0843d010101010101010101010101010101010101010101010101010101010101010101"].assert_eq(&hex(&hello));
-    let mut server = Server::new(server_config());
+    let mut server = Server::speaking(server_config(), vec![1]);
     drop(server.handle(ServerInput::Frame(body(&hello))));
     let effects = server.handle(ServerInput::Authorized(Ok(secret_grant())));
     let [ServerEffect::Send(init)] = &effects[..] else { panic!("{effects:?}") };
@@ -528,6 +528,64 @@ fn the_bytes_of_version_1() {
     let refusal = Refusal::NotAdmitted(Failure::invalid("no"));
     expect!["0000000f00080007696e76616c6964026e6f00"]
         .assert_eq(&hex(&framed(&FromServer::Refused(refusal))));
+}
+
+/// What version 2 says otherwise: more offered, another version chosen and proved.
+#[test]
+fn the_bytes_of_version_2() {
+    let (_, first) = Client::offering(client_config(), vec![1]);
+    let (mut client, hello) = Client::start(client_config());
+    // Behind length and magic stands the offer; the rest is as it was.
+    assert_eq!((&hex(&hello)[16..22], &hex(&first)[16..20]), ("020201", "0101"));
+    assert_eq!(hex(&hello)[22..], hex(&first)[20..]);
+    let mut server = Server::new(server_config());
+    drop(server.handle(ServerInput::Frame(body(&hello))));
+    let effects = server.handle(ServerInput::Authorized(Ok(secret_grant())));
+    let [ServerEffect::Send(init)] = &effects[..] else { panic!("{effects:?}") };
+    expect!["00000051010205312e322e341a30303030303030303030303030303030303030303030303030310563746c2d3100080000c0843d020202020202020202020202020202020202020202020202020202020202020200"].assert_eq(&hex(init));
+    let effects = client.handle(body(init));
+    assert!(matches!(&effects[..], [ClientEffect::Send(_)]), "{effects:?}");
+}
+
+/// Both orders of upgrading: the older side does not notice that the other one is newer.
+#[test]
+fn a_side_of_version_2_speaks_1_to_a_peer_of_1() {
+    for (ours, theirs, spoken) in
+        [(vec![2, 1], vec![1], 1), (vec![1], vec![2, 1], 1), (vec![2, 1], vec![2, 1], 2)]
+    {
+        let (mut client, hello) = Client::offering(client_config(), ours);
+        let mut server = Server::speaking(server_config(), theirs);
+        drop(server.handle(ServerInput::Frame(body(&hello))));
+        let effects = server.handle(ServerInput::Authorized(Ok(secret_grant())));
+        let [ServerEffect::Send(init)] = &effects[..] else { panic!("{effects:?}") };
+        let effects = client.handle(body(init));
+        let [ClientEffect::Send(proof)] = &effects[..] else { panic!("{effects:?}") };
+        let effects = server.handle(ServerInput::Frame(body(proof)));
+        let [ServerEffect::Admit(client)] = &effects[..] else { panic!("{effects:?}") };
+        assert_eq!(client.version, spoken);
+    }
+}
+
+#[test]
+fn an_offer_that_was_cut_on_its_way_is_noticed() {
+    let cut = crate::encode(&Opening::new(&[1], "1.2.3"));
+    let whole = crate::encode(&Opening::new(&[2, 1], "1.2.3"));
+    let outcome = tampered(|turn, bytes| match turn {
+        0 => [&cut[..], &bytes[whole.len()..]].concat(),
+        _ => bytes,
+    });
+    assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::Downgraded { chosen: 1 }));
+    // Whoever hides the mark in the nonce breaks the proof.
+    let outcome = tampered(|turn, bytes| match turn {
+        0 => [&cut[..], &bytes[whole.len()..]].concat(),
+        1 => {
+            let Ok(FromServer::Init(mut init)) = read(&bytes) else { panic!("no init") };
+            init.nonce = [2; 32];
+            body(&framed(&FromServer::Init(init))).to_vec()
+        }
+        _ => bytes,
+    });
+    assert_eq!(outcome, Outcome::Refused(Refusal::AuthFailed));
 }
 
 proptest! {
