@@ -83,6 +83,49 @@ impl Authority {
     ///
     /// When the cryptographic library fails.
     pub fn generate(cluster: &ClusterId) -> Result<Self, AuthorityError> {
+        Self::with_secrets(cluster, random(), random())
+    }
+
+    /// Another CA for the same cluster, with the same join secrets.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptographic library fails.
+    pub fn successor(&self) -> Result<Self, AuthorityError> {
+        let Inner { cluster, worker_secret, control_secret, .. } = &*self.0;
+        Self::with_secrets(cluster, **worker_secret, **control_secret)
+    }
+
+    /// The same CA with another secret for those who join in this role; clients do not join.
+    ///
+    /// # Errors
+    ///
+    /// For clients; when the cryptographic library fails.
+    pub fn with_new_secret(&self, role: Role) -> Result<Self, AuthorityError> {
+        let mut wire = self.to_wire();
+        match role {
+            Role::Worker => wire.worker_secret = random(),
+            Role::Control => wire.control_secret = random(),
+            Role::Client => return Err(AuthorityError::Role(role)),
+        }
+        Self::from_wire(&self.0.cluster, &self.0.ca, wire)
+    }
+
+    /// The same CA with the join secrets of another authority.
+    ///
+    /// # Errors
+    ///
+    /// When the cryptographic library fails.
+    pub fn with_secrets_of(&self, other: &Self) -> Result<Self, AuthorityError> {
+        let wire = join::Authority { ca_key: self.0.ca_key.to_vec(), ..other.to_wire() };
+        Self::from_wire(&self.0.cluster, &self.0.ca, wire)
+    }
+
+    fn with_secrets(
+        cluster: &ClusterId,
+        worker_secret: [u8; 32],
+        control_secret: [u8; 32],
+    ) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate().map_err(AuthorityError::Key)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = common_name(&format!("remuda {cluster}"));
@@ -92,11 +135,7 @@ impl Authority {
         params.not_before = at(now.saturating_sub(ms(BACKDATE)));
         params.not_after = at(now.saturating_add(ms(CA_LIFE)));
         let ca = params.self_signed(&key).map_err(AuthorityError::Sign)?;
-        let wire = join::Authority {
-            ca_key: key.serialize_der(),
-            worker_secret: random(),
-            control_secret: random(),
-        };
+        let wire = join::Authority { ca_key: key.serialize_der(), worker_secret, control_secret };
         Self::from_wire(cluster, ca.der(), wire)
     }
 

@@ -1,6 +1,6 @@
 //! Links of programs that use the cluster with an API token.
 
-use remuda_model::{Generation, LinkUrl, NodeId, Role};
+use remuda_model::{Generation, LinkUrl, NodeId, Release, Role};
 use remuda_wire::handshake::{Bearer, Proof};
 
 use crate::{
@@ -41,7 +41,10 @@ pub async fn connect_client(
         addresses: Vec::new(),
         proof: Proof::Bearer(Bearer::new(bearer)),
         tls,
+        issuer: None,
         allow_plaintext: false,
+        source: None,
+        release: Release::CURRENT,
     };
     call(caller, url, Limits::default().dial, None).await
 }

@@ -7,11 +7,11 @@ mod error;
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use remuda_model::LinkUrl;
+use remuda_model::{LinkUrl, Release};
 use remuda_runtime::Supervisor;
 use remuda_wire::handshake::Secret;
 use tokio::{
@@ -86,7 +86,10 @@ struct Inner {
 struct State {
     identity: Identity,
     advertise: Vec<LinkUrl>,
+    /// The CAs whose certificates are believed, DER; none means that of the own certificate.
+    trusted: Vec<Vec<u8>>,
     tls: Option<Tls>,
+    release: Release,
 }
 
 /// A connection that an HTTP server of this process has upgraded to a WebSocket.
@@ -111,10 +114,16 @@ impl Endpoint {
         supervisor: Supervisor,
     ) -> Result<(Self, mpsc::Receiver<Link>), CertificateError> {
         let (accepted, links) = mpsc::channel(ACCEPTED);
-        let tls = tls_of(&config.identity)?;
+        let tls = tls_of(&config.identity, &[])?;
         let mut advertise = config.advertise;
         advertise.truncate(MAX_ADVERTISED);
-        let state = State { identity: config.identity, advertise, tls };
+        let state = State {
+            identity: config.identity,
+            advertise,
+            trusted: Vec::new(),
+            tls,
+            release: Release::CURRENT,
+        };
         let endpoint = Self(Arc::new(Inner {
             state: RwLock::new(state),
             allow_plaintext: config.allow_plaintext,
@@ -151,7 +160,21 @@ impl Endpoint {
     ///
     /// Dropping the future ends the attempt.
     pub async fn dial(&self, url: &LinkUrl) -> Result<Link, DialError> {
-        dial::from_endpoint(&self.0, url).await
+        dial::from_endpoint(&self.0, url, None).await
+    }
+
+    /// Like [`dial`](Self::dial), from one address of this machine: for machines with several, and
+    /// for programs that stand for many nodes. Over `quic` the system chooses the address.
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`](Self::dial), and when this machine does not have the address.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt.
+    pub async fn dial_from(&self, url: &LinkUrl, source: IpAddr) -> Result<Link, DialError> {
+        dial::from_endpoint(&self.0, url, Some(source)).await
     }
 
     /// Authenticates a WebSocket connection whose upgrade was answered elsewhere; the link comes
@@ -172,15 +195,45 @@ impl Endpoint {
     pub fn set_certificate(&self, certificate: NodeCertificate) -> Result<(), CertificateError> {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         let identity = Identity { certificate: Some(certificate), ..state.identity.clone() };
-        state.tls = tls_of(&identity)?;
+        state.tls = tls_of(&identity, &state.trusted)?;
         state.identity = identity;
         Ok(())
+    }
+
+    /// Believes certificates of these CAs (DER) from now on, and of no others; without a call, of
+    /// the CA that came with the own certificate. Links that are open stay.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be used; nothing changes then.
+    pub fn set_trusted(&self, trusted: Vec<Vec<u8>>) -> Result<(), CertificateError> {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.tls = tls_of(&state.identity, &trusted)?;
+        state.trusted = trusted;
+        Ok(())
+    }
+
+    /// The CAs whose certificates are believed, DER.
+    pub fn trusted(&self) -> Vec<Vec<u8>> {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        let own = state.identity.certificate.as_ref();
+        if state.trusted.is_empty() {
+            own.map(|certificate| certificate.ca.clone()).into_iter().collect()
+        } else {
+            state.trusted.clone()
+        }
     }
 
     /// Says to peers from now on that this node can be dialled here; 16 addresses count.
     pub fn set_advertise(&self, mut advertise: Vec<LinkUrl>) {
         advertise.truncate(MAX_ADVERTISED);
         self.0.state.write().unwrap_or_else(PoisonError::into_inner).advertise = advertise;
+    }
+
+    /// Speaks as a node of this release in every handshake from now on; as
+    /// [`Release::CURRENT`] unless said here.
+    pub fn set_release(&self, release: Release) {
+        self.0.state.write().unwrap_or_else(PoisonError::into_inner).release = release;
     }
 
     /// Who this node is.
@@ -202,7 +255,7 @@ impl Inner {
 }
 
 /// A certificate of another node or cluster is caught here, before a peer does.
-fn tls_of(identity: &Identity) -> Result<Option<Tls>, CertificateError> {
+fn tls_of(identity: &Identity, trusted: &[Vec<u8>]) -> Result<Option<Tls>, CertificateError> {
     let Some(certificate) = &identity.certificate else { return Ok(None) };
     let claim = CertificateFacts::read(&certificate.certificate)?.claim;
     if (&claim.cluster, claim.role, &claim.node)
@@ -210,7 +263,9 @@ fn tls_of(identity: &Identity) -> Result<Option<Tls>, CertificateError> {
     {
         return Err(CertificateError::OtherNode(claim));
     }
-    Tls::new(&identity.cluster, certificate).map(Some)
+    let own = std::slice::from_ref(&certificate.ca);
+    let trusted = if trusted.is_empty() { own } else { trusted };
+    Tls::new(&identity.cluster, certificate, trusted).map(Some)
 }
 
 #[cfg(test)]

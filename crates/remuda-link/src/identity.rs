@@ -6,7 +6,7 @@ use remuda_model::{ClusterId, Generation, NodeId, Role};
 use remuda_wire::handshake::Claim;
 use sha2::{Digest as _, Sha256};
 use x509_parser::{
-    extensions::GeneralName,
+    extensions::{GeneralName, ParsedExtension},
     prelude::{FromDer as _, X509Certificate},
 };
 use zeroize::Zeroizing;
@@ -63,6 +63,35 @@ impl fmt::Debug for NodeCertificate {
     }
 }
 
+/// The key of a CA, as certificates that it has signed name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Vec<u8>);
+
+impl KeyId {
+    /// The name that the CA with this certificate (DER) gives its own key.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no certificate, or it is that of no CA.
+    pub fn of_ca(der: &[u8]) -> Result<Self, CertificateError> {
+        let parsed = parse(der)?;
+        let named = parsed.extensions().iter().find_map(|one| match one.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(Self(id.0.to_vec())),
+            _ => None,
+        });
+        named.filter(|_| parsed.is_ca()).ok_or(CertificateError::NoCa)
+    }
+
+    /// The key that has signed a certificate; empty when it does not say.
+    fn of_issuer(certificate: &X509Certificate<'_>) -> Self {
+        let named = certificate.extensions().iter().find_map(|one| match one.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+            _ => None,
+        });
+        Self(named.map(|id| id.0.to_vec()).unwrap_or_default())
+    }
+}
+
 /// What a node certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -74,6 +103,8 @@ pub struct CertificateFacts {
     pub not_before_ms: u64,
     /// The last moment at which it holds, in milliseconds since 1970.
     pub not_after_ms: u64,
+    /// The CA that has signed it.
+    pub issuer: KeyId,
 }
 
 /// A certificate is not what it should be.
@@ -85,6 +116,9 @@ pub enum CertificateError {
     /// It does not name exactly one node.
     #[error("the certificate names no node of a remuda cluster")]
     NoClaim,
+    /// It is that of no CA.
+    #[error("the certificate is not that of a CA")]
+    NoCa,
     /// It is valid and names somebody else than this node.
     #[error("the certificate is for {0}, not for this node")]
     OtherNode(Claim),
@@ -118,6 +152,7 @@ impl CertificateFacts {
             serial: parsed.raw_serial().to_vec(),
             not_before_ms: ms(parsed.validity().not_before.timestamp()),
             not_after_ms: ms(parsed.validity().not_after.timestamp()),
+            issuer: KeyId::of_issuer(&parsed),
         })
     }
 
@@ -128,8 +163,13 @@ impl CertificateFacts {
     }
 }
 
-/// The SHA-256 of a certificate's public key (its `SubjectPublicKeyInfo`).
-pub(crate) fn pin_of(der: &[u8]) -> Result<[u8; 32], CertificateError> {
+/// The SHA-256 of a certificate's public key (its `SubjectPublicKeyInfo`), by which join tokens
+/// name a CA.
+///
+/// # Errors
+///
+/// When the bytes are no certificate.
+pub fn pin_of(der: &[u8]) -> Result<[u8; 32], CertificateError> {
     Ok(Sha256::digest(public_key(der)?).into())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use remuda_model::{Chain, ErrorKind, Failure, Generation, LinkUrl, NodeId, Role};
+use remuda_model::{Chain, ErrorKind, Failure, Generation, LinkUrl, NodeId, Release, Role};
 use remuda_wire::{
     decode, encode,
     handshake::{Claim, Proof, Secret},
@@ -106,9 +106,24 @@ pub async fn join(
     node: &NodeId,
     role: Role,
 ) -> Result<(NodeCertificate, join::Credentials), JoinError> {
+    join_as(Release::CURRENT, urls, token, node, role).await
+}
+
+/// As [`join`], speaking as a node of this release.
+///
+/// # Errors
+///
+/// As [`join`].
+pub async fn join_as(
+    release: Release,
+    urls: &[LinkUrl],
+    token: &JoinToken,
+    node: &NodeId,
+    role: Role,
+) -> Result<(NodeCertificate, join::Credentials), JoinError> {
     let mut failed = Vec::new();
     for url in urls {
-        match contact(url, token, node, role).await {
+        match contact(release, url, token, node, role).await {
             Ok(link) => {
                 let joined = renew(&link, node, role).await;
                 link.close("joined");
@@ -129,6 +144,7 @@ pub async fn join(
 }
 
 pub(crate) async fn contact(
+    release: Release,
     url: &LinkUrl,
     token: &JoinToken,
     node: &NodeId,
@@ -143,7 +159,10 @@ pub(crate) async fn contact(
         addresses: Vec::new(),
         proof: Proof::Secret(Secret::random_key(token.secret)),
         tls: url.transport.is_encrypted().then(|| pinned_client(trust, url.transport)),
+        issuer: None,
         allow_plaintext: false,
+        source: None,
+        release,
     };
     call(caller, url, Limits::default().dial, None).await
 }

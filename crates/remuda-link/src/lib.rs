@@ -11,6 +11,7 @@ mod identity;
 mod join;
 mod limits;
 mod link;
+mod metrics;
 mod mux;
 mod quic;
 mod router;
@@ -25,12 +26,15 @@ pub use endpoint::{
     Admission, CertificatesOnly, DialCause, DialError, Endpoint, EndpointConfig, ListenError,
     Upgraded,
 };
-pub use identity::{CertificateError, CertificateFacts, Identity, NodeCertificate};
-pub use join::{JoinError, answer_join, join, renew};
+pub use identity::{
+    CertificateError, CertificateFacts, Identity, KeyId, NodeCertificate, pin_of,
+};
+pub use join::{JoinError, answer_join, join, join_as, renew};
 pub use limits::Limits;
 pub use link::{CallError, CloseReason, Incoming, Link, LinkError, MAX_REPLY, Peer};
 pub use remuda_wire::handshake::{Method, Secret};
 pub use remuda_wire::mux::{Config as MuxConfig, Priority, Side, code};
+pub use metrics::write_metrics;
 pub use router::Router;
 pub use stream::{RecvHalf, SendHalf, Stream, StreamError, splice};
 pub use token::{JoinToken, ParseTokenError};

@@ -21,7 +21,7 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::identity::{CertificateError, CertificateFacts, NodeCertificate, pin_of};
+use crate::identity::{CertificateError, CertificateFacts, KeyId, NodeCertificate, pin_of};
 
 /// What TLS adds to a connection: the binding of the channel and who the other side says it is.
 #[derive(Clone, Debug, Default)]
@@ -69,14 +69,18 @@ pub(crate) enum Trust {
 pub(crate) struct Tls {
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    /// Who has signed the certificate.
+    pub(crate) issuer: KeyId,
 }
 
 impl Tls {
+    /// With a certificate to show, and the CAs (DER) whose certificates are believed.
     pub(crate) fn new(
         cluster: &ClusterId,
         certificate: &NodeCertificate,
+        trusted: &[Vec<u8>],
     ) -> Result<Self, CertificateError> {
-        let roots = Arc::new(roots(&certificate.ca)?);
+        let roots = Arc::new(roots(trusted)?);
         let trust = Trust::Ca { cluster: cluster.clone(), roots: Arc::clone(&roots) };
         let unusable = CertificateError::Unusable;
         let client = client_builder(trust)
@@ -97,7 +101,8 @@ impl Tls {
         // A resumed session would skip the certificate, and with it the look at revocations.
         server.send_tls13_tickets = 0;
         server.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Self { client: Arc::new(client), server: Arc::new(server) })
+        let issuer = certificate.read()?.issuer;
+        Ok(Self { client: Arc::new(client), server: Arc::new(server), issuer })
     }
 
     pub(crate) fn client(&self, transport: Transport) -> Arc<ClientConfig> {
@@ -140,9 +145,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn roots(ca: &[u8]) -> Result<RootCertStore, CertificateError> {
+fn roots(cas: &[impl AsRef<[u8]>]) -> Result<RootCertStore, CertificateError> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(ca.to_vec())).map_err(CertificateError::UnusableCa)?;
+    for ca in cas {
+        let ca = CertificateDer::from(ca.as_ref().to_vec());
+        roots.add(ca).map_err(CertificateError::UnusableCa)?;
+    }
     Ok(roots)
 }
 
@@ -214,7 +222,7 @@ impl ServerCertVerifier for Verifier {
             Trust::Pin { cluster, pin } => {
                 let pinned = |ca: &&CertificateDer<'_>| pin_of(ca).is_ok_and(|its| its == *pin);
                 let ca = intermediates.iter().find(pinned).ok_or(WrongServer::Pin)?;
-                found = roots(ca).map_err(|_unusable| WrongServer::Pin)?;
+                found = roots(&[ca]).map_err(|_unusable| WrongServer::Pin)?;
                 (&found, cluster.as_ref())
             }
         };

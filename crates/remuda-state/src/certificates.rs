@@ -38,6 +38,11 @@ impl Certificates {
         self.is_removed(node) || self.revoked.contains_key(&(node.clone(), serial.to_vec()))
     }
 
+    /// Until when the newest certificate of a node holds, in milliseconds since 1970.
+    pub(crate) fn until_ms(&self, node: &NodeId) -> Option<u64> {
+        self.issued.get(node)?.iter().map(|certificate| certificate.until_ms).max()
+    }
+
     #[cfg(test)]
     pub(crate) fn issued_to(&self, node: &NodeId) -> Vec<Vec<u8>> {
         let held = self.issued.get(node).cloned().unwrap_or_default();

@@ -4,26 +4,33 @@
 //! know a number can say which one it was. Numbers are only ever added. Fields of a number never
 //! change: a change with another field is another number.
 //!
-//! | number | change | fields |
-//! |---:|---|---|
-//! | 1 | `Init` | [`ClusterRecord`] |
-//! | 2 | `PutNode` | [`NodeRecord`] |
-//! | 3 | `SetLabels` | node, labels, `if_revision` |
-//! | 4 | `SetActive` | node, active |
-//! | 5 | `RemoveNode` | node, `now_ms` |
-//! | 6 | `CreateToken` | [`TokenRecord`] |
-//! | 7 | `RevokeToken` | token id |
-//! | 8 | `Revoke` | node, serial |
-//! | 9 | `IssueCertificate` | node, [`Certificate`], joins, `now_ms` |
+//! | number | change | fields | level |
+//! |---:|---|---|---:|
+//! | 1 | `Init` | [`ClusterRecord`] | 1 |
+//! | 2 | `PutNode` | [`NodeRecord`] | 1 |
+//! | 3 | `SetLabels` | node, labels, `if_revision` | 1 |
+//! | 4 | `SetActive` | node, active | 1 |
+//! | 5 | `RemoveNode` | node, `now_ms` | 1 |
+//! | 6 | `CreateToken` | [`TokenRecord`] | 1 |
+//! | 7 | `RevokeToken` | token id | 1 |
+//! | 8 | `Revoke` | node, serial | 1 |
+//! | 9 | `IssueCertificate` | node, [`Certificate`], joins, `now_ms` | 1 |
+//! | 10 | `RaiseLevel` | level | that level |
+//! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
+//! | 12 | `FollowAuthority` | revision, nodes | 2 |
+//!
+//! A change is written only in a cluster whose level is at least that of the change
+//! ([`ClusterState::level`](crate::ClusterState::level)); `RaiseLevel` itself is written by a
+//! leader that has seen all control nodes speak the new level.
 //!
 //! Numbers from 0x8000 may be skipped by versions that do not know them: their outcome must not
 //! matter to any other change. Every other unknown number stops a replica
 //! ([`Change::understood`]), because skipping it would make replicas differ.
 
-use remuda_model::{Labels, NodeId, Revision, TokenId};
+use remuda_model::{Labels, NodeId, Release, Revision, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use crate::{Certificate, ClusterRecord, Limit, NodeRecord, TokenRecord, codec, limits};
+use crate::{Certificate, ClusterRecord, Limit, NewAuthority, NodeRecord, TokenRecord, codec, limits};
 
 /// The bit of a number that lets older versions skip the change.
 const IGNORABLE: u16 = 0x8000;
@@ -87,6 +94,20 @@ pub enum Change {
         /// The time of the issue, in milliseconds since 1970.
         now_ms: u64,
     },
+    /// Every control node speaks this level, and no older one comes back.
+    RaiseLevel {
+        /// The level, which is a protocol version; never goes back.
+        level: u16,
+    },
+    /// The authority is rotated, by one step.
+    SetAuthority(Box<NewAuthority>),
+    /// Nodes have done what the present step of a rotation asks of them.
+    FollowAuthority {
+        /// Which authority they follow.
+        revision: Revision,
+        /// Which nodes.
+        nodes: Vec<NodeId>,
+    },
     /// A change of a newer version. It has no effect.
     Unknown {
         /// Its number.
@@ -131,9 +152,30 @@ impl Change {
     ///
     /// When a newer version wrote it and it must not be skipped; a replica has to stop before it.
     pub fn understood(&self) -> Result<(), UnknownChange> {
+        self.understood_by(Release::CURRENT.protocol)
+    }
+
+    /// Whether a version that speaks this protocol version and older ones may apply the change.
+    ///
+    /// # Errors
+    ///
+    /// As [`understood`](Self::understood).
+    pub fn understood_by(&self, protocol: u16) -> Result<(), UnknownChange> {
+        let unknown = match self {
+            Self::Unknown { number, .. } => number & IGNORABLE == 0,
+            known => known.level() > protocol,
+        };
+        if unknown { Err(UnknownChange(self.number())) } else { Ok(()) }
+    }
+
+    /// The level of a cluster from which on the change may stand in its log. Raising the level is
+    /// what brings a cluster there: its leader has seen that nobody is left who would not
+    /// understand.
+    pub fn level(&self) -> u16 {
         match self {
-            Self::Unknown { number, .. } if number & IGNORABLE == 0 => Err(UnknownChange(*number)),
-            _ => Ok(()),
+            Self::RaiseLevel { level } => *level,
+            Self::SetAuthority(_) | Self::FollowAuthority { .. } => 2,
+            _ => 1,
         }
     }
 
@@ -159,6 +201,9 @@ impl Change {
             Self::RevokeToken(_) => 7,
             Self::Revoke { .. } => 8,
             Self::IssueCertificate { .. } => 9,
+            Self::RaiseLevel { .. } => 10,
+            Self::SetAuthority(_) => 11,
+            Self::FollowAuthority { .. } => 12,
             Self::Unknown { number, .. } => *number,
         }
     }
@@ -178,6 +223,9 @@ impl Change {
             Self::IssueCertificate { node, certificate, joins, now_ms } => {
                 postcard::to_stdvec(&(node, certificate, joins, now_ms))
             }
+            Self::RaiseLevel { level } => postcard::to_stdvec(level),
+            Self::SetAuthority(new) => postcard::to_stdvec(new),
+            Self::FollowAuthority { revision, nodes } => postcard::to_stdvec(&(revision, nodes)),
             Self::Unknown { fields, .. } => Ok(fields.clone()),
         }
     }
@@ -208,6 +256,12 @@ impl Change {
             9 => {
                 let (node, certificate, joins, now_ms) = codec::decode(bytes)?;
                 Self::IssueCertificate { node, certificate, joins, now_ms }
+            }
+            10 => Self::RaiseLevel { level: codec::decode(bytes)? },
+            11 => Self::SetAuthority(codec::decode(bytes)?),
+            12 => {
+                let (revision, nodes) = codec::decode(bytes)?;
+                Self::FollowAuthority { revision, nodes }
             }
             number => Self::Unknown { number, fields },
         })

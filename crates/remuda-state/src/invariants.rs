@@ -37,6 +37,8 @@ impl ClusterState {
                 self.epoch
             ));
         }
+        self.check_level()?;
+        self.check_authority()?;
         if let Some((id, token)) = self.tokens.iter().find(|(id, token)| **id != token.id) {
             return Err(format!("token `{}` is filed under `{id}`", token.id));
         }

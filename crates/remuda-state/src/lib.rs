@@ -3,6 +3,7 @@
 //! Everything here is pure. Control nodes apply the same [`Command`]s in the same order and
 //! therefore hold the same [`ClusterState`]; time, ids and random values are fields of the change.
 
+mod authority;
 mod certificates;
 mod change;
 mod codec;
@@ -19,6 +20,7 @@ pub mod voters;
 #[cfg(test)]
 mod testing;
 
+pub use authority::{AuthorityRecord, AuthoritySecrets, AuthorityStep, NewAuthority};
 pub use change::{Change, Command, UnknownChange};
 pub use codec::{DecodeError, decode, encode};
 pub use limits::{Limit, MAX_COMMAND_BYTES};

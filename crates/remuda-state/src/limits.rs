@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, NodeRecord};
+use crate::{Change, NodeRecord, authority};
 
 /// The most bytes that a written command can have and still be accepted by `apply`.
 pub const MAX_COMMAND_BYTES: usize = 256 * 1024;
@@ -30,6 +30,10 @@ pub enum Limit {
     Serial,
     /// Certificates of one node that hold at the same time.
     Certificates,
+    /// Bytes of the cluster's authority.
+    Authority,
+    /// Nodes that one change reports as having followed.
+    Followers,
 }
 
 impl Limit {
@@ -42,6 +46,8 @@ impl Limit {
             Self::Attributes | Self::Labels => 64 * 1024,
             Self::Name => 256,
             Self::Certificates => 16,
+            Self::Authority => 32 * 1024,
+            Self::Followers => 2_000,
         }
     }
 
@@ -63,6 +69,8 @@ impl fmt::Display for Limit {
             Self::Name => "bytes of a name",
             Self::Serial => "bytes of a serial number",
             Self::Certificates => "certificates of one node",
+            Self::Authority => "bytes of an authority with at most two CAs",
+            Self::Followers => "followers at a time",
         };
         write!(f, "{} {what}", self.bound())
     }
@@ -88,6 +96,8 @@ pub(crate) fn fits(change: &Change) -> Result<(), Limit> {
         Change::IssueCertificate { certificate, .. } => {
             Limit::Serial.check(certificate.serial.len())
         }
+        Change::SetAuthority(new) => authority::fits(new),
+        Change::FollowAuthority { nodes, .. } => Limit::Followers.check(nodes.len()),
         _ => Ok(()),
     }
 }

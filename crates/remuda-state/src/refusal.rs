@@ -70,6 +70,22 @@ pub enum Refusal {
     /// The node was removed and has not joined anew.
     #[error("node `{0}` was removed from the cluster")]
     Removed(NodeId),
+    /// The authority has been changed since it was looked at.
+    #[error("the authority is at revision {found}, not {expected}")]
+    AuthorityMoved {
+        /// What the change was made for.
+        expected: Revision,
+        /// What the state has.
+        found: Revision,
+    },
+    /// A control node of an older version may still be there.
+    #[error("this needs level {needed}, and the cluster is at {level}")]
+    LevelTooLow {
+        /// From which level on it is possible.
+        needed: u16,
+        /// The present one.
+        level: u16,
+    },
 }
 
 impl Refusal {
@@ -89,6 +105,8 @@ impl Refusal {
             Self::OtherRoles(_) => "other_roles",
             Self::NameTaken(_) => "node_id_in_use",
             Self::Removed(_) => "node_removed",
+            Self::AuthorityMoved { .. } => "authority_moved",
+            Self::LevelTooLow { .. } => "level_too_low",
         }
     }
 
@@ -105,7 +123,9 @@ impl Refusal {
             | Self::RevisionConflict { .. }
             | Self::StaleGeneration { .. }
             | Self::OtherRoles(_)
-            | Self::NameTaken(_) => ErrorKind::Conflict,
+            | Self::NameTaken(_)
+            | Self::AuthorityMoved { .. }
+            | Self::LevelTooLow { .. } => ErrorKind::Conflict,
             Self::Removed(_) => ErrorKind::Forbidden,
         }
     }
@@ -131,6 +151,10 @@ impl Refusal {
                 Some("to bring it back, let it join with an empty data directory and a join token")
             }
             Self::UnknownToken(_) => Some("`remuda token list` shows the tokens"),
+            Self::AuthorityMoved { .. } => Some("look again and repeat the change"),
+            Self::LevelTooLow { .. } => {
+                Some("upgrade all control nodes; a few seconds later the cluster can do it")
+            }
             _ => None,
         }
     }

@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord,
+    AuthorityRecord, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord,
     certificates::Certificates, codec, limits, ownership, seen::Seen,
 };
+
+/// The level from which on the authority has a place in the state.
+const ROTATES: u16 = 2;
 
 /// What a committed command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,54 @@ impl Applied {
     }
 }
 
+/// The identity of the cluster, and what later levels have added to the state.
+///
+/// It stands where version 1 has an optional record, and until the level is raised it is written as
+/// one; so all versions read and hash the same bytes until none of the older ones is left. What a
+/// later level adds comes in a variant of its own, at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Identity {
+    #[default]
+    None,
+    Founded(ClusterRecord),
+    /// From level 2 on.
+    Raised {
+        cluster: ClusterRecord,
+        level: u16,
+    },
+    /// From level 2 on, once the authority was rotated.
+    Rotated {
+        cluster: ClusterRecord,
+        level: u16,
+        authority: Box<AuthorityRecord>,
+    },
+}
+
+impl Identity {
+    fn cluster(&self) -> Option<&ClusterRecord> {
+        match self {
+            Self::None => None,
+            Self::Founded(cluster)
+            | Self::Raised { cluster, .. }
+            | Self::Rotated { cluster, .. } => Some(cluster),
+        }
+    }
+
+    fn level(&self) -> u16 {
+        match self {
+            Self::None | Self::Founded(_) => 1,
+            Self::Raised { level, .. } | Self::Rotated { level, .. } => *level,
+        }
+    }
+
+    fn authority(&self) -> Option<&AuthorityRecord> {
+        match self {
+            Self::Rotated { authority, .. } => Some(authority),
+            Self::None | Self::Founded(_) | Self::Raised { .. } => None,
+        }
+    }
+}
+
 /// All that control nodes agree on.
 ///
 /// A persistent value: cloning takes constant time and shares all records with the original.
@@ -42,7 +93,7 @@ impl Applied {
 pub struct ClusterState {
     pub(crate) applied: u64,
     pub(crate) epoch: Epoch,
-    cluster: Option<ClusterRecord>,
+    identity: Identity,
     pub(crate) nodes: RedBlackTreeMapSync<NodeId, NodeRecord>,
     /// The active control nodes; what `nodes` says, kept apart so that owners are found quickly.
     pub(crate) active: RedBlackTreeSetSync<NodeId>,
@@ -87,7 +138,19 @@ impl ClusterState {
 
     /// The cluster's identity, once it has one.
     pub fn cluster(&self) -> Option<&ClusterRecord> {
-        self.cluster.as_ref()
+        self.identity.cluster()
+    }
+
+    /// The protocol version that every control node speaks; 1 until it is raised. What is newer is
+    /// not written, and control nodes that are older are kept out.
+    pub fn level(&self) -> u16 {
+        self.identity.level()
+    }
+
+    /// What has become of the authority since its first rotation; `None` before that, when each
+    /// control node has what it was given.
+    pub fn authority(&self) -> Option<&AuthorityRecord> {
+        self.identity.authority()
     }
 
     /// All nodes, by name.
@@ -138,6 +201,12 @@ impl ClusterState {
     /// Whether the node was removed and has not joined anew.
     pub fn is_removed(&self, node: &NodeId) -> bool {
         self.certificates.is_removed(node)
+    }
+
+    /// Until when the newest certificate of a node holds, in milliseconds since 1970; `None` for a
+    /// node that was given none.
+    pub fn certificate_until_ms(&self, node: &NodeId) -> Option<u64> {
+        self.certificates.until_ms(node)
     }
 
     /// When a node was removed or a certificate revoked last: whoever has links looks at them then.
@@ -203,14 +272,47 @@ impl ClusterState {
                 self.certificates.readmit(node);
                 Ok(outcome(now, changed))
             }
+            Change::RaiseLevel { level } => Ok(self.raise_level(now, *level)),
+            Change::SetAuthority(new) => self.put_authority(now, new),
+            Change::FollowAuthority { revision, nodes } => {
+                self.follow_authority(now, *revision, nodes)
+            }
             Change::Unknown { .. } => Ok(Outcome::Unchanged),
         }
     }
 
+    /// A cluster that has no identity yet has nothing to raise: its leader asks again.
+    fn raise_level(&mut self, now: Revision, level: u16) -> Outcome {
+        match self.cluster() {
+            Some(cluster) if level > self.level() => {
+                let cluster = cluster.clone();
+                self.identity = match self.identity.authority().cloned().map(Box::new) {
+                    Some(authority) => Identity::Rotated { cluster, level, authority },
+                    None => Identity::Raised { cluster, level },
+                };
+                Outcome::Changed(now)
+            }
+            _ => Outcome::Unchanged,
+        }
+    }
+
+    /// Keeps what has become of the authority, for which older levels have no place.
+    pub(crate) fn set_authority(&mut self, authority: AuthorityRecord) -> Result<(), Refusal> {
+        let level = self.level();
+        match self.cluster().cloned() {
+            Some(cluster) if level >= ROTATES => {
+                let authority = Box::new(authority);
+                self.identity = Identity::Rotated { cluster, level, authority };
+                Ok(())
+            }
+            _ => Err(Refusal::LevelTooLow { needed: ROTATES, level }),
+        }
+    }
+
     fn init(&mut self, now: Revision, cluster: &ClusterRecord) -> Result<Outcome, Refusal> {
-        match &self.cluster {
+        match self.cluster() {
             None => {
-                self.cluster = Some(cluster.clone());
+                self.identity = Identity::Founded(cluster.clone());
                 Ok(Outcome::Changed(now))
             }
             Some(present) if present.id == cluster.id => Ok(Outcome::Unchanged),
@@ -256,6 +358,7 @@ impl ClusterState {
             return Err(Refusal::LastControl(node.clone()));
         }
         self.certificates.remove(now, node, now_ms).map_err(Refusal::TooMuch)?;
+        self.forget_follower(node);
         // In the same step, or the node could enlist again in between.
         if was_active {
             self.active.remove_mut(node);
@@ -306,6 +409,16 @@ impl ClusterState {
         Ok(Outcome::Changed(now))
     }
 
+    /// The first level is not raised to: its states have one form only.
+    pub(crate) fn check_level(&self) -> Result<(), String> {
+        match &self.identity {
+            Identity::Raised { level, .. } | Identity::Rotated { level, .. } if *level < 2 => {
+                Err(format!("the level was raised to {level}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The names of the nodes whose record says that they are active.
     pub(crate) fn active_by_record(&self) -> BTreeSet<&NodeId> {
         self.nodes.values().filter(|node| node.active).map(|node| &node.id).collect()
@@ -316,6 +429,8 @@ fn outcome(now: Revision, changed: bool) -> Outcome {
     if changed { Outcome::Changed(now) } else { Outcome::Unchanged }
 }
 
+#[cfg(test)]
+mod forms;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

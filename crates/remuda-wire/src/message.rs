@@ -12,6 +12,7 @@
 //! | [`EVENTS`] | control node or client, at a control node | a filter, then events |
 //! | [`CLIENT`] | client, at any control node | one call each |
 //! | [`JOIN`] | a node without certificate | one call: a signing request, answered with credentials |
+//! | [`TRUST`] | owner, at its worker | one call |
 
 pub mod announce;
 pub mod client;
@@ -19,28 +20,42 @@ pub mod control;
 pub mod join;
 pub mod output;
 pub mod session;
+pub mod trust;
 pub mod work;
 
-/// A worker looks for its owner: [`announce::Announce`] → [`announce::Answer`].
-pub const ANNOUNCE: &str = "remuda/announce/1";
-/// A worker and its owner: [`session::FromWorker`] and [`session::FromOwner`].
-pub const SESSION: &str = "remuda/session/1";
-/// Work for a worker: [`work::Call`] → [`work::Reply`].
-pub const WORK: &str = "remuda/work/1";
-/// The output of a task: [`output::Follow`], then [`output::Chunk`]s.
-pub const OUTPUT: &str = "remuda/output/1";
-/// Control nodes among themselves: [`control::Call`] → [`control::Reply`].
-pub const CONTROL: &str = "remuda/control/1";
-/// Raft among control nodes.
-pub const RAFT: &str = "remuda/raft/1";
-/// A stream to a worker through the control node that has its link: [`control::Relay`].
-pub const RELAY: &str = "remuda/relay/1";
-/// A worker's stream to its owner through the control node that has its link:
-/// [`control::RelayUp`].
-pub const RELAY_UP: &str = "remuda/relay-up/1";
-/// Events: [`control::Subscribe`], then [`remuda_model::Event`]s.
-pub const EVENTS: &str = "remuda/events/1";
-/// A program that uses the cluster: [`client::Call`] → [`client::Reply`].
-pub const CLIENT: &str = "remuda/client/1";
-/// First contact: [`join::Request`] → [`join::Answer`].
-pub const JOIN: &str = "remuda/join/1";
+macro_rules! protocols {
+    ($($(#[$about:meta])* $name:ident = $text:literal,)*) => {
+        $($(#[$about])* pub const $name: &str = $text;)*
+
+        /// The names of all protocols.
+        pub const PROTOCOLS: &[&str] = &[$($name),*];
+    };
+}
+
+protocols! {
+    /// A worker looks for its owner: [`announce::Announce`] → [`announce::Answer`].
+    ANNOUNCE = "remuda/announce/1",
+    /// A worker and its owner: [`session::FromWorker`] and [`session::FromOwner`].
+    SESSION = "remuda/session/1",
+    /// Work for a worker: [`work::Call`] → [`work::Reply`].
+    WORK = "remuda/work/1",
+    /// The output of a task: [`output::Follow`], then [`output::Chunk`]s.
+    OUTPUT = "remuda/output/1",
+    /// Control nodes among themselves: [`control::Call`] → [`control::Reply`].
+    CONTROL = "remuda/control/1",
+    /// Raft among control nodes.
+    RAFT = "remuda/raft/1",
+    /// A stream to a worker through the control node that has its link: [`control::Relay`].
+    RELAY = "remuda/relay/1",
+    /// A worker's stream to its owner through the control node that has its link:
+    /// [`control::RelayUp`].
+    RELAY_UP = "remuda/relay-up/1",
+    /// Events: [`control::Subscribe`], then [`remuda_model::Event`]s.
+    EVENTS = "remuda/events/1",
+    /// A program that uses the cluster: [`client::Call`] → [`client::Reply`].
+    CLIENT = "remuda/client/1",
+    /// First contact: [`join::Request`] → [`join::Answer`].
+    JOIN = "remuda/join/1",
+    /// Which certificate authorities count: [`trust::Call`] → [`trust::Reply`].
+    TRUST = "remuda/trust/1",
+}

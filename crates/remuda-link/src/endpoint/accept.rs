@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use remuda_model::{ErrorKind, LinkUrl, Role, Transport, VERSION};
+use remuda_model::{ErrorKind, LinkUrl, Role, Transport};
 use remuda_runtime::Backoff;
 use remuda_wire::handshake::{Credential, Established, Grant, Hello, Refusal, ServerConfig};
 use tokio::{
@@ -21,7 +21,7 @@ use crate::{
     handshake::{HandshakeError, Judge, as_server, clock, random},
     identity::CertificateFacts,
     limits::{Place, Source},
-    quic,
+    metrics, quic,
     tls::Channel,
     transport::{Connected, Io, mem, resolve, tcp, ws},
 };
@@ -292,6 +292,10 @@ impl Stranger {
         IO: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let state = self.inner.state();
+        let own = state.tls.as_ref().filter(|_| self.transport.is_encrypted());
+        let issuers: Vec<_> = (channel.peer.iter().map(|facts| facts.issuer.clone()))
+            .chain(own.map(|tls| tls.issuer.clone()))
+            .collect();
         let config = ServerConfig {
             transport: self.transport,
             binding: channel.binding,
@@ -299,13 +303,14 @@ impl Stranger {
             node: state.identity.node,
             role: state.identity.role,
             generation: state.identity.generation,
-            build: VERSION.to_owned(),
+            build: state.release.version.to_owned(),
             addresses: state.advertise,
             wall_ms: clock(),
             nonce: random(),
             client: channel.peer.as_ref().map(|facts| facts.claim.clone()),
             accepts_bearer: self.transport.is_encrypted() || is_local,
         };
+        let protocols = state.release.protocols();
         let decision = Decision {
             inner: &self.inner,
             transport: self.transport,
@@ -313,9 +318,11 @@ impl Stranger {
             serial: channel.peer.as_ref().map(|facts| &facts.serial[..]),
             remote,
         };
-        let outcome = as_server(io, config, &decision).await;
+        let outcome = as_server(io, config, protocols, &decision).await.inspect_err(metrics::refused);
         match outcome {
-            Ok(client) => Some(peer(client, self.transport, remote.to_owned(), false)),
+            Ok(client) => {
+                Some(Peer { issuers, ..peer(client, self.transport, remote.to_owned(), false) })
+            }
             Err(HandshakeError::Refused(
                 refusal @ (Refusal::Malformed | Refusal::TooManyAttempts { .. }),
             )) => {

@@ -1,8 +1,8 @@
 //! The dialling side, from a URL to a link.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
-use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Role, Transport, VERSION};
+use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Release, Role, Transport};
 use remuda_wire::handshake::{ClientConfig, Established, Proof};
 
 use super::{
@@ -11,9 +11,9 @@ use super::{
     error::{DialCause, DialError},
 };
 use crate::{
-    Link, MuxConfig, Peer, Side,
+    KeyId, Link, MuxConfig, Peer, Side,
     handshake::{HandshakeError, as_client, clock, random},
-    quic,
+    metrics, quic,
     tls::Channel,
     transport::{Connected, mem, resolve, tcp, ws},
 };
@@ -29,15 +29,27 @@ pub(crate) struct Caller {
     pub(crate) proof: Proof,
     /// For encrypted transports.
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// Who has signed the certificate that it shows there.
+    pub(crate) issuer: Option<KeyId>,
     pub(crate) allow_plaintext: bool,
+    /// From which address of this machine; over QUIC the system chooses.
+    pub(crate) source: Option<IpAddr>,
+    /// As which release it speaks.
+    pub(crate) release: Release,
 }
 
-pub(super) async fn from_endpoint(inner: &Inner, url: &LinkUrl) -> Result<Link, DialError> {
+pub(super) async fn from_endpoint(
+    inner: &Inner,
+    url: &LinkUrl,
+    source: Option<IpAddr>,
+) -> Result<Link, DialError> {
     let state = inner.state();
     let fail = |cause| DialError { url: url.clone(), cause };
+    let mut issuer = None;
     let (proof, tls) = match url.transport {
         Transport::Tls | Transport::Wss | Transport::Quic => {
             let tls = state.tls.as_ref().ok_or_else(|| fail(DialCause::NoCertificate))?;
+            issuer = Some(tls.issuer.clone());
             (Proof::Certificate, Some(tls.client(url.transport)))
         }
         Transport::Tcp | Transport::Ws => {
@@ -54,7 +66,10 @@ pub(super) async fn from_endpoint(inner: &Inner, url: &LinkUrl) -> Result<Link, 
         addresses: state.advertise,
         proof,
         tls,
+        issuer,
         allow_plaintext: inner.allow_plaintext,
+        source,
+        release: state.release,
     };
     call(caller, url, inner.limits.dial, Some(&*inner.admission)).await
 }
@@ -71,6 +86,7 @@ pub(crate) async fn call(
     outcome
         .unwrap_or(Err(DialCause::TimedOut { limit }))
         .map_err(|cause| DialError { url: url.clone(), cause })
+        .inspect_err(metrics::dial_failed)
 }
 
 async fn connect(
@@ -108,7 +124,7 @@ async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
     if is_plain && is_remote && !caller.allow_plaintext {
         return Err(DialCause::Plaintext);
     }
-    let (stream, remote) = tcp::connect(&addresses).await.map_err(refused_or)?;
+    let (stream, remote) = tcp::connect(&addresses, caller.source).await.map_err(refused_or)?;
     let connected = if is_plain {
         tcp::plain(stream, remote)
     } else {
@@ -161,14 +177,15 @@ where
         node: caller.node,
         role: caller.role,
         generation: caller.generation,
-        build: VERSION.to_owned(),
+        build: caller.release.version.to_owned(),
         addresses: caller.addresses,
         wall_ms: clock(),
         nonce: random(),
         proof: caller.proof,
         server: channel.peer.as_ref().map(|facts| facts.claim.clone()),
     };
-    let server = as_client(io, config).await.map_err(|error| match error {
+    let protocols = caller.release.protocols();
+    let server = as_client(io, config, protocols).await.map_err(|error| match error {
         HandshakeError::Io(error) if is_tls(&error) => DialCause::Tls(error),
         HandshakeError::Io(error) => DialCause::Lost(error),
         HandshakeError::Client(error) => DialCause::Handshake(error),
@@ -176,7 +193,8 @@ where
             DialCause::Handshake(remuda_wire::handshake::ClientError::Malformed)
         }
     })?;
-    Ok(peer(server, url.transport, remote, true))
+    let issuers = channel.peer.iter().map(|facts| facts.issuer.clone()).chain(caller.issuer);
+    Ok(Peer { issuers: issuers.collect(), ..peer(server, url.transport, remote, true) })
 }
 
 /// The peer of a link, as the handshake made it known.
@@ -191,10 +209,12 @@ pub(super) fn peer(
         role: other.role,
         generation: other.generation,
         version: other.build,
+        protocol: other.version,
         transport,
         remote,
         addresses: other.addresses,
         dialled,
         authenticated_by: other.method,
+        issuers: Vec::new(),
     }
 }

@@ -4,5 +4,7 @@ mod client;
 mod hostile;
 mod joining;
 mod links;
+mod rotation;
 mod support;
 mod trust;
+mod versions;

@@ -3,7 +3,10 @@
 use remuda_model::{Revision, Roles};
 
 use super::*;
-use crate::testing::{id, node, token};
+use crate::{
+    AuthoritySecrets, AuthorityStep,
+    testing::{id, node, token},
+};
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -63,6 +66,22 @@ fn golden() -> Vec<(Change, String)> {
             },
             "09090161020102ac020105".to_owned(),
         ),
+        (Change::RaiseLevel { level: 300 }, "0a02ac02".to_owned()),
+        (
+            Change::SetAuthority(Box::new(NewAuthority {
+                replaces: Revision(3),
+                step: AuthorityStep::Issuing,
+                trusted: vec![vec![1, 2], vec![4]],
+                secrets: AuthoritySecrets::new(vec![5]),
+                until_ms: 6,
+                grace_ms: 7,
+            })),
+            "0b0c030202020102010401050607".to_owned(),
+        ),
+        (
+            Change::FollowAuthority { revision: Revision(7), nodes: vec![id("a")] },
+            "0c0407010161".to_owned(),
+        ),
         (Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned()),
     ]
 }
@@ -79,7 +98,7 @@ fn the_bytes_of_every_change_never_change() {
 #[test]
 fn every_number_is_used_once_and_in_order() {
     let numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0x8001]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x8001]);
 }
 
 #[test]
@@ -89,6 +108,19 @@ fn a_change_of_a_newer_version_is_read_and_named() {
     assert_eq!(newer.understood(), Err(UnknownChange(99)));
     let may_be_skipped: Change = codec::decode(&codec::encode(&(0x8063_u16, vec![7_u8]))).unwrap();
     assert_eq!(may_be_skipped.understood(), Ok(()));
+}
+
+#[test]
+fn a_level_that_is_not_spoken_stops_a_replica() {
+    let raise = |level| Change::RaiseLevel { level };
+    assert_eq!(raise(2).understood_by(1), Err(UnknownChange(10)));
+    assert_eq!(raise(2).understood_by(2), Ok(()));
+    assert_eq!(raise(Release::CURRENT.protocol).understood(), Ok(()));
+    assert_eq!(raise(Release::CURRENT.protocol + 1).understood(), Err(UnknownChange(10)));
+    // What version 1 wrote is understood by it.
+    for (change, _) in golden().into_iter().filter(|(change, _)| change.number() < 10) {
+        assert_eq!(change.understood_by(1), Ok(()), "{change:?}");
+    }
 }
 
 #[test]

@@ -49,8 +49,15 @@ fn change() -> impl Strategy<Value = Change> {
                 Change::IssueCertificate { node, certificate, joins, now_ms }
             }
         ),
+        1 => (2_u16..4).prop_map(|level| Change::RaiseLevel { level }),
+        1 => Just(Change::Init(cluster())),
         1 => Just(Change::Unknown { number: 0x8001, fields: vec![1] }),
     ]
+}
+
+fn cluster() -> ClusterRecord {
+    let id = "0123456789abcdefghjkmnpqrs".parse().expect("a cluster id");
+    ClusterRecord { id, name: "c".to_owned(), created_ms: 1 }
 }
 
 fn history() -> impl Strategy<Value = Vec<Command>> {

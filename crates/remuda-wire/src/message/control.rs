@@ -28,6 +28,23 @@ pub enum Call {
     Enlist(Box<Enlist>),
     /// To the leader: I shut down; do without me.
     Leave,
+    /// How are you?
+    Health,
+    /// To the owner: have your worker get a new certificate.
+    Renew {
+        /// The worker.
+        node: NodeId,
+    },
+}
+
+impl Call {
+    /// The first protocol version that has the call; it is made on links that speak it.
+    pub fn since(&self) -> u16 {
+        match self {
+            Self::Health | Self::Renew { .. } => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// A control node offers itself.
@@ -37,6 +54,29 @@ pub struct Enlist {
     pub node: NodeId,
     /// Where other control nodes dial it.
     pub addresses: Vec<remuda_model::LinkUrl>,
+}
+
+/// How a control node is, as it sees itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The version it runs.
+    pub version: String,
+    /// Its clock, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// The term, as far as it knows.
+    pub term: u64,
+    /// The leader, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The last entry in its log.
+    pub last_log: u64,
+    /// The last entry in its state.
+    pub applied: u64,
+    /// Why its replica has stopped by itself.
+    pub fault: Option<String>,
+    /// The control nodes that it has a link to, itself included.
+    pub linked: Vec<NodeId>,
+    /// How many workers it owns that are connected.
+    pub workers: u32,
 }
 
 /// The answer.
@@ -60,6 +100,8 @@ pub enum Done {
     Work(work::Done),
     /// Of the others.
     Accepted,
+    /// Of `Health`.
+    Health(Box<Health>),
 }
 
 /// The first message of a relayed stream towards a worker.
@@ -95,4 +137,32 @@ pub struct Subscribe {
     pub after: Option<u64>,
     /// Also those of workers that other control nodes own.
     pub whole_cluster: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_answers_about_health_never_change() {
+        assert_eq!(crate::encode(&Call::Health)[..], [6]);
+        let renew = Call::Renew { node: "w".parse().expect("a node name") };
+        assert_eq!(crate::encode(&renew)[..], [7, 1, b'w']);
+        let id = |text: &str| text.parse::<NodeId>().expect("a node name");
+        let health = Health {
+            version: "0.1.0".to_owned(),
+            wall_ms: 300,
+            term: 2,
+            leader: Some(id("c1")),
+            last_log: 9,
+            applied: 8,
+            fault: Some("disk".to_owned()),
+            linked: vec![id("c1"), id("c2")],
+            workers: 5,
+        };
+        let bytes = crate::encode(&Done::Health(Box::new(health)));
+        let golden = b"\x05\x050.1.0\xac\x02\x02\x01\x02c1\x09\x08\x01\x04disk\x02\x02c1\x02c2\x05";
+        assert_eq!(bytes[..], golden[..]);
+        assert!(crate::decode::<Done>(golden).is_ok());
+    }
 }

@@ -51,7 +51,7 @@ async fn an_unknown_version_is_told_which_are_spoken() {
     else {
         panic!("another refusal")
     };
-    assert_eq!((spoken, build.as_str()), (vec![1], remuda_model::VERSION));
+    assert_eq!((spoken, build.as_str()), (vec![2, 1], remuda_model::VERSION));
 }
 
 #[tokio::test]

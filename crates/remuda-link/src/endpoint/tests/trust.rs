@@ -28,7 +28,8 @@ async fn claim(
     (name, role): (&str, Role),
     at: &LinkUrl,
 ) -> Result<Link, DialError> {
-    let tls = Tls::new(&cluster.id, certificate).expect("usable");
+    let trusted = [certificate.ca.clone()];
+    let tls = Tls::new(&cluster.id, certificate, &trusted).expect("usable");
     let caller = Caller {
         cluster: Some(cluster.id.clone()),
         node: node(name),
@@ -37,7 +38,10 @@ async fn claim(
         addresses: Vec::new(),
         proof: Proof::Certificate,
         tls: Some(tls.client(at.transport)),
+        issuer: None,
         allow_plaintext: false,
+        release: remuda_model::Release::CURRENT,
+        source: None,
     };
     soon(call(caller, at, limits().dial, None)).await
 }
@@ -191,10 +195,11 @@ async fn somebody_in_between_gets_nothing() {
     // With a CA of his own he is not believed.
     let other = Cluster::new();
     let his = other.authority.certify(&node("ctl-1"), Role::Control).expect("signed");
-    let his = Tls::new(&other.id, &his).expect("usable");
+    let his = Tls::new(&other.id, &his, std::slice::from_ref(&his.ca)).expect("usable");
     // Having broken into a worker he holds a true certificate of it.
     let broken = cluster.authority.certify(&node("w-9"), Role::Worker).expect("signed");
-    let broken = Tls::new(&cluster.id, &broken).expect("usable");
+    let trusted = [broken.ca.clone()];
+    let broken = Tls::new(&cluster.id, &broken, &trusted).expect("usable");
     let onward = broken.client(at.transport);
     let token = cluster.authority.join_token(Role::Worker).expect("for workers");
     let worker = cluster.worker("w-1");
