@@ -1,12 +1,22 @@
 //! How the API is served.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use remuda_model::ErrorKind;
 use rustls::{
     ServerConfig,
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
+
+use crate::MoreMetrics;
 
 /// Where and how to serve the API.
 #[derive(Clone, Debug)]
@@ -24,12 +34,30 @@ pub struct ApiConfig {
     pub insecure: bool,
     /// Limits against abuse and bad networks.
     pub limits: ApiLimits,
+    /// Shows `/metrics` to callers without a token. It tells nothing secret, but how many nodes
+    /// there are and what they do.
+    pub open_metrics: bool,
+    /// What `/metrics` shows besides what the control node knows.
+    pub more_metrics: Option<MoreMetrics>,
 }
 
 impl ApiConfig {
     /// Serves without TLS under the usual limits, which is allowed on loopback.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, tls: None, names: Vec::new(), insecure: false, limits: ApiLimits::default() }
+        Self {
+            listen,
+            tls: None,
+            names: Vec::new(),
+            insecure: false,
+            limits: ApiLimits::default(),
+            open_metrics: false,
+            more_metrics: None,
+        }
+    }
+
+    /// Whether others than this machine could read what is sent.
+    pub(crate) fn in_the_clear(&self) -> bool {
+        self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback()
     }
 }
 
@@ -96,20 +124,95 @@ impl ApiTls {
         Self::new(chain, key)
     }
 
+    /// Whatever `current` gives at the time of a connection, in the form of
+    /// [`from_der`](Self::from_der): certificates that are renewed while the API is served.
+    ///
+    /// # Errors
+    ///
+    /// When there is none at present, or it cannot be used.
+    pub fn live(
+        current: impl Fn() -> Option<(Vec<Vec<u8>>, Vec<u8>)> + Send + Sync + 'static,
+    ) -> Result<Self, TlsError> {
+        Self::resolving(Arc::new(Live::new(Box::new(current))?))
+    }
+
     fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsError> {
-        if chain.is_empty() {
-            return Err(TlsError::Chain { reason: "it holds no certificate".to_owned() });
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
+        Self::resolving(Arc::new(SingleCertAndKey::from(certified(chain, key)?)))
+    }
+
+    fn resolving(certificates: Arc<dyn ResolvesServerCert>) -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_cert_resolver(certificates);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, TlsError> {
+    if chain.is_empty() {
+        return Err(TlsError::Chain { reason: "it holds no certificate".to_owned() });
+    }
+    Ok(CertifiedKey::from_der(chain, key, &provider())?)
+}
+
+/// Certificates and key, in DER.
+type Current = Box<dyn Fn() -> Option<(Vec<Vec<u8>>, Vec<u8>)> + Send + Sync>;
+
+/// Shows the certificate that is current, and prepares it once.
+struct Live {
+    current: Current,
+    /// The certificate that was shown last, and what it was made to.
+    shown: Mutex<(Vec<u8>, Arc<CertifiedKey>)>,
+}
+
+impl Live {
+    fn new(current: Current) -> Result<Self, TlsError> {
+        let none = || TlsError::Chain { reason: "there is no certificate".to_owned() };
+        let (chain, key) = current().ok_or_else(none)?;
+        let shown = Self::prepare(chain, key)?;
+        Ok(Self { current, shown: Mutex::new(shown) })
+    }
+
+    fn prepare(
+        chain: Vec<Vec<u8>>,
+        key: Vec<u8>,
+    ) -> Result<(Vec<u8>, Arc<CertifiedKey>), TlsError> {
+        let first = chain.first().cloned().unwrap_or_default();
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        Ok((first, Arc::new(certified(chain, PrivateKeyDer::Pkcs8(key.into()))?)))
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for Live {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((chain, key)) = (self.current)()
+            && chain.first() != Some(&shown.0)
+        {
+            match Self::prepare(chain, key) {
+                Ok(prepared) => *shown = prepared,
+                Err(error) => tracing::error!(%error, "the API keeps its former certificate"),
+            }
+        }
+        Some(Arc::clone(&shown.1))
     }
 }
 

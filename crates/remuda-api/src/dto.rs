@@ -2,6 +2,7 @@
 //!
 //! Requests refuse fields that they do not know, so that a misspelt one is not silently ignored.
 
+mod authority;
 mod base64_bytes;
 mod cluster;
 mod event;
@@ -10,7 +11,8 @@ mod output;
 mod task;
 mod token;
 
-pub use cluster::{Cluster, ControlNode, Health, JoinToken, Ready, Version};
+pub use authority::{Authority, Ca, RotateAuthority, RotationStep};
+pub use cluster::{Cluster, ControlNode, Health, JoinToken, Problem, Ready, Version};
 pub use event::{EventQuery, StreamGap};
 pub use node::{
     AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,

@@ -122,7 +122,11 @@ fn too_large(max: usize) -> ApiError {
 }
 
 /// Refuses JSON nested so deeply that reading it could exhaust a stack, here or further on.
-fn check_depth(json: &[u8]) -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// [`Invalid`](ErrorKind::Invalid) with the code `body_too_deep`.
+pub fn check_depth(json: &[u8]) -> Result<(), Failure> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

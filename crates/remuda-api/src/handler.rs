@@ -1,5 +1,6 @@
 //! Thin handlers: read the request, call the use case, write the answer.
 
+pub(crate) mod authority;
 pub(crate) mod cluster;
 pub(crate) mod events;
 pub(crate) mod exec;

@@ -19,6 +19,7 @@ pub mod dto;
 mod extract;
 mod guard;
 mod handler;
+mod metrics;
 pub mod openapi;
 mod route;
 mod serve;
@@ -27,4 +28,7 @@ mod serve;
 mod tests;
 
 pub use config::{ApiConfig, ApiLimits, ApiTls, ServeError, TlsError};
+pub use metrics::MoreMetrics;
+#[doc(hidden)]
+pub use extract::check_depth;
 pub use serve::serve;

@@ -15,7 +15,7 @@ use utoipa::{
 use crate::{
     access::Access,
     dto::{ErrorBody, StreamGap},
-    handler::{cluster, events, exec, node, open, task, token},
+    handler::{authority, cluster, events, exec, node, open, task, token},
     route::ROUTES,
 };
 
@@ -39,14 +39,16 @@ const SCHEME: &str = "token";
         (name = "api", description = "This API"),
     ),
     paths(
-        open::health, open::ready, open::version, open::openapi,
+        open::health, open::ready, open::version, open::openapi, open::metrics,
         node::list_nodes, node::add_node, node::get_node, node::remove_node,
         node::set_node_status, node::change_node_labels, node::request_class,
         exec::exec_command,
         task::list_tasks, task::start_task, task::get_task, task::forget_task,
         task::command_task, task::stop_task, task::follow_output,
         events::follow_events,
-        cluster::get_cluster, cluster::remove_control, cluster::get_join_token,
+        cluster::get_cluster, cluster::get_backup, cluster::remove_control, cluster::get_join_token,
+        authority::get_authority, authority::rotate_authority, authority::rotate_join_token,
+        authority::renew_certificate,
         token::list_tokens, token::create_token, token::revoke_token,
     ),
     components(schemas(ErrorBody, StreamGap)),

@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     dto::Scope::{Admin, Operate, Read},
     guard,
-    handler::{cluster, events, exec, node, open, task, token},
+    handler::{authority, cluster, events, exec, node, open, task, token},
 };
 
 /// One route.
@@ -42,6 +42,7 @@ pub(crate) static ROUTES: &[Route] = routes! {
     GET "/readyz" Open => open::ready,
     GET "/version" Open => open::version,
     GET "/openapi.json" Scope(Read) => open::openapi,
+    GET "/metrics" Scope(Read) => open::metrics,
 
     GET "/v1/nodes" Scope(Read) => node::list_nodes,
     POST "/v1/nodes" Scope(Admin) => node::add_node,
@@ -49,6 +50,7 @@ pub(crate) static ROUTES: &[Route] = routes! {
     DELETE "/v1/nodes/{node}" Scope(Admin) => node::remove_node,
     PUT "/v1/nodes/{node}/status" Scope(Operate) => node::set_node_status,
     PATCH "/v1/nodes/{node}/labels" Scope(Operate) => node::change_node_labels,
+    POST "/v1/nodes/{node}/certificate" Scope(Operate) => authority::renew_certificate,
     POST "/v1/nodes/{node}/requests" Scope(Operate) => node::request_class,
     POST "/v1/nodes/{node}/exec" Scope(Operate) => exec::exec_command,
 
@@ -63,8 +65,12 @@ pub(crate) static ROUTES: &[Route] = routes! {
     GET "/v1/events" Scope(Read) => events::follow_events,
 
     GET "/v1/cluster" Scope(Read) => cluster::get_cluster,
+    GET "/v1/cluster/backup" Scope(Admin) => cluster::get_backup,
     DELETE "/v1/cluster/controls/{node}" Scope(Admin) => cluster::remove_control,
     GET "/v1/cluster/join-tokens/{role}" Scope(Admin) => cluster::get_join_token,
+    POST "/v1/cluster/join-tokens/{role}" Scope(Admin) => authority::rotate_join_token,
+    GET "/v1/cluster/authority" Scope(Read) => authority::get_authority,
+    POST "/v1/cluster/authority" Scope(Admin) => authority::rotate_authority,
 
     GET "/v1/tokens" Scope(Admin) => token::list_tokens,
     POST "/v1/tokens" Scope(Admin) => token::create_token,
@@ -74,12 +80,22 @@ pub(crate) static ROUTES: &[Route] = routes! {
 /// What the table says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
-    /// It is a route.
-    Found(Access),
+    /// It is the route at this place of the table.
+    Found(usize, Access),
     /// The path is one, the method is not.
     OtherMethod,
     /// The path is none.
     None,
+}
+
+impl Lookup {
+    /// The place in the table.
+    pub(crate) fn place(self) -> Option<usize> {
+        match self {
+            Self::Found(at, _) => Some(at),
+            Self::OtherMethod | Self::None => None,
+        }
+    }
 }
 
 /// Looks a request up by its method and the pattern that its path matched.
@@ -87,13 +103,19 @@ pub(crate) fn lookup(method: &Method, path: Option<&str>) -> Lookup {
     // The handlers of GET answer HEAD too.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     let mut lookup = Lookup::None;
-    for route in ROUTES.iter().filter(|route| Some(route.path) == path) {
+    let of_path = ROUTES.iter().enumerate().filter(|(_, route)| Some(route.path) == path);
+    for (at, route) in of_path {
         if route.method == *method {
-            return Lookup::Found(route.access);
+            return Lookup::Found(at, route.access);
         }
         lookup = Lookup::OtherMethod;
     }
     lookup
+}
+
+/// Whether the route at this place of the table shows the metrics, which may be open.
+pub(crate) fn is_metrics(at: usize) -> bool {
+    ROUTES.get(at).is_some_and(|route| route.path == "/metrics")
 }
 
 /// The router with the gate before every route, unknown paths included.

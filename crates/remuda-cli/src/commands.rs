@@ -1,9 +1,11 @@
 //! One file for each noun: from arguments to calls, from answers to output.
 
 mod agent;
+mod authority;
 mod cluster;
 mod config;
 mod connect;
+mod debug;
 mod event;
 mod exec;
 mod input;
@@ -17,6 +19,7 @@ pub(crate) use agent::Ready;
 
 use clap::CommandFactory as _;
 use remuda_model::ErrorKind;
+use remuda_runtime::trace;
 
 use crate::{
     args::{Args, Command, ConfigCommand},
@@ -36,7 +39,7 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Sto
         }
         Command::Agent(args) => block_on(agent::run(&args, environment)),
         Command::Dev(args) => block_on(dev::run(&args, environment)),
-        other => block_on(interruptible(client_command(other, environment))),
+        other => block_on(interruptible(traced(client_command(other, environment), environment))),
     }
 }
 
@@ -49,11 +52,20 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Event(args) => event::run(args, environment).await,
         Command::Cluster(command) => cluster::run(command, environment).await,
         Command::Token(command) => token::run(command, environment).await,
+        Command::Debug(command) => debug::run(command, environment).await,
         Command::Dev(_)
         | Command::Agent(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Holder { .. } => Ok(()),
+    }
+}
+
+/// Work for a program that is traced itself, and says so in the usual variable.
+async fn traced<T>(work: impl Future<Output = T>, environment: &Environment) -> T {
+    match environment.get("TRACEPARENT").and_then(|text| text.parse().ok()) {
+        Some(context) => trace::within(context, work).await,
+        None => work.await,
     }
 }
 

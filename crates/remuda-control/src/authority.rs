@@ -11,7 +11,8 @@ use std::{
 };
 
 use remuda_link::{Authority, AuthorityError};
-use remuda_model::ClusterId;
+use remuda_model::{ClusterId, Failure};
+use remuda_state::{AuthorityRecord, AuthoritySecrets};
 use remuda_wire::message::join;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -60,6 +61,43 @@ struct Saved {
     authority: join::Authority,
 }
 
+impl Saved {
+    fn of(authority: &Authority) -> Self {
+        Self {
+            cluster: authority.cluster().clone(),
+            ca: authority.ca_der().to_vec(),
+            authority: authority.to_wire(),
+        }
+    }
+
+    fn open(self) -> Result<Authority, AuthorityError> {
+        Authority::from_wire(&self.cluster, &self.ca, self.authority)
+    }
+}
+
+/// What a rotation works with: the CA that signs, and the one that will, once it is made known.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    pub(crate) signs: Authority,
+    pub(crate) next: Option<Authority>,
+}
+
+impl Keys {
+    /// As the state keeps them.
+    pub(crate) fn to_secrets(&self) -> AuthoritySecrets {
+        let saved = (Saved::of(&self.signs), self.next.as_ref().map(Saved::of));
+        AuthoritySecrets::new(remuda_wire::encode(&saved).to_vec())
+    }
+
+    /// From the state.
+    pub(crate) fn of(record: &AuthorityRecord) -> Result<Self, Failure> {
+        let (signs, next): (Saved, Option<Saved>) = remuda_wire::decode(record.secrets.expose())
+            .map_err(|error| Failure::internal(&error))?;
+        let open = |saved: Saved| saved.open().map_err(|error| Failure::internal(&error));
+        Ok(Self { signs: open(signs)?, next: next.map(open).transpose()? })
+    }
+}
+
 /// Reads the authority, if there is one.
 pub(crate) fn load(dir: &Path) -> Result<Option<Authority>, AuthorityFileError> {
     let path = dir.join(NAME);
@@ -71,7 +109,8 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Authority>, AuthorityFileError> 
     let Some(saved) = parse(&bytes) else {
         return Err(AuthorityFileError::Damaged { path });
     };
-    Authority::from_wire(&saved.cluster, &saved.ca, saved.authority)
+    saved
+        .open()
         .map(Some)
         .map_err(|source| AuthorityFileError::Unusable { path, source })
 }
@@ -95,12 +134,7 @@ fn parse(bytes: &[u8]) -> Option<Saved> {
 /// Writes the authority so that a crash leaves the old file or the new one.
 pub(crate) fn save(dir: &Path, authority: &Authority) -> Result<(), AuthorityFileError> {
     let path = dir.join(NAME);
-    let saved = Saved {
-        cluster: authority.cluster().clone(),
-        ca: authority.ca_der().to_vec(),
-        authority: authority.to_wire(),
-    };
-    let body = remuda_wire::encode(&saved);
+    let body = remuda_wire::encode(&Saved::of(authority));
     let hash: [u8; 32] = Sha256::digest(&body).into();
     let bytes = [MAGIC.as_slice(), &hash, &body].concat();
     write(dir, &path, &bytes).map_err(|source| AuthorityFileError::Io { path, source })

@@ -10,7 +10,7 @@ use std::{
 
 use remuda_link::{Authority, Endpoint, Link, Router};
 use remuda_model::{
-    ClassName, ClusterId, ErrorKind, Failure, Generation, LinkUrl, NodeId, Role, VERSION,
+    ClassName, ClusterId, ErrorKind, Failure, Generation, LinkUrl, NodeId, Release, Role,
 };
 use remuda_plugin::Class;
 use remuda_runtime::{CancellationToken, Supervisor, wall_ms};
@@ -23,6 +23,7 @@ use crate::{
     events::Bus,
     handlers::issued,
     membership::{self, Request, new_record},
+    metrics::Stats,
     ownership::History,
     peers::Peers,
     proxies::Proxies,
@@ -69,6 +70,7 @@ pub struct Control {
 /// What all parts of a control node use.
 pub(crate) struct Shared {
     pub me: NodeId,
+    pub release: Release,
     addresses: RwLock<Vec<LinkUrl>>,
     pub timing: Timing,
     pub classes: Arc<BTreeMap<ClassName, Arc<dyn Class>>>,
@@ -79,13 +81,17 @@ pub(crate) struct Shared {
     pub links: Links,
     pub history: History,
     pub bus: Arc<Bus>,
+    pub stats: Stats,
     pub supervisor: Supervisor,
     /// Cancelled when this node leaves the cluster in good order.
     pub leaving: CancellationToken,
     /// Requests to the membership loop.
     pub membership: mpsc::Sender<Request>,
     membership_requests: Mutex<Option<mpsc::Receiver<Request>>>,
-    authority: Option<Authority>,
+    /// The CA and the join secrets; the state has them too, once they were rotated.
+    authority: RwLock<Option<Authority>>,
+    /// Where the authority is kept.
+    pub data_dir: PathBuf,
     /// What to dial with and what answers there; gone again when the node stops, because the
     /// handlers hold this very struct.
     dialling: Mutex<Option<(Endpoint, Router)>>,
@@ -99,11 +105,17 @@ impl Shared {
 
     /// The cluster's authority.
     pub(crate) fn authority(&self) -> Result<Authority, Failure> {
-        self.authority.clone().ok_or_else(|| {
+        let authority = self.authority.read().unwrap_or_else(PoisonError::into_inner).clone();
+        authority.ok_or_else(|| {
             Failure::new(ErrorKind::Unavailable, "this control node has no authority")
                 .code("no_authority")
                 .hint("ask another control node, or let this one join again")
         })
+    }
+
+    /// Signs, and lets nodes join, with this authority from now on.
+    pub(crate) fn set_authority(&self, authority: Authority) {
+        *self.authority.write().unwrap_or_else(PoisonError::into_inner) = Some(authority);
     }
 
     /// What to dial with, and what answers on the links that were dialled.
@@ -143,6 +155,19 @@ impl Control {
     ///
     /// [`OpenError`].
     pub async fn open(config: ControlConfig, supervisor: Supervisor) -> Result<Self, OpenError> {
+        Self::open_as(Release::CURRENT, config, supervisor).await
+    }
+
+    /// As [`open`](Self::open), as a node of this release. Its endpoint must speak as the same.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn open_as(
+        release: Release,
+        config: ControlConfig,
+        supervisor: Supervisor,
+    ) -> Result<Self, OpenError> {
         let ControlConfig { node, data_dir, addresses, authority, classes, timing } = config;
         let authority = match authority {
             Some(authority) => {
@@ -159,13 +184,16 @@ impl Control {
             timing,
         };
         let transport = Arc::new(LinkTransport { peers: Arc::clone(&peers) });
-        let replica = Replica::open(replica, transport).await?;
+        let replica = Replica::open_as(release, replica, transport).await?;
         let (membership, requests) = mpsc::channel(membership::WAITING);
-        let classes = classes.into_iter().map(|class| (class.name(), class)).collect();
+        let classes: BTreeMap<ClassName, Arc<dyn Class>> =
+            classes.into_iter().map(|class| (class.name(), class)).collect();
         let shared = Shared {
             me: node,
+            release,
             addresses: RwLock::new(addresses),
             timing,
+            stats: Stats::new(classes.keys()),
             classes: Arc::new(classes),
             replica,
             peers,
@@ -178,7 +206,8 @@ impl Control {
             leaving: CancellationToken::new(),
             membership,
             membership_requests: Mutex::new(Some(requests)),
-            authority,
+            authority: RwLock::new(authority),
+            data_dir,
             dialling: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -212,6 +241,7 @@ impl Control {
             spawn.spawn("membership", self.clone().keep_membership(requests));
         }
         spawn.spawn("removed nodes", self.clone().keep_out());
+        spawn.spawn("authority", self.clone().keep_authority());
         spawn.spawn("ownership", self.clone().keep_ownership());
         spawn
             .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));
@@ -241,7 +271,7 @@ impl Control {
         let record = ClusterRecord { id: cluster, name: name.to_owned(), created_ms: wall_ms() };
         let mut me = new_record(self.shared.me.clone(), self.shared.addresses());
         me.active = true;
-        VERSION.clone_into(&mut me.version);
+        self.shared.release.version.clone_into(&mut me.version);
         // An attempt at an earlier boot may have come as far as a record of that boot.
         me.generation = self.shared.generation().unwrap_or_default();
         // The identity comes last: until then a crash leaves a cluster that can be founded again.

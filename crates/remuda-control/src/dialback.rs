@@ -10,7 +10,11 @@ use remuda_model::{LinkUrl, NodeId};
 use remuda_runtime::Backoff;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{Control, control::link_seed};
+use crate::{
+    Control,
+    control::link_seed,
+    proxies::{Path, Route},
+};
 
 /// How often it is looked who is missing.
 const LOOK: Duration = Duration::from_secs(2);
@@ -73,10 +77,19 @@ impl Control {
             .filter(|node| state.owner_of(&node.id).as_ref() == Some(&self.shared.me))
             .filter(|node| {
                 let proxy = self.shared.proxies.get(&node.id);
-                proxy.is_none_or(|proxy| proxy.route().is_none())
+                proxy.is_none_or(|proxy| proxy.route().is_none_or(|route| self.is_outdated(&route)))
             })
             .map(|node| (node.id.clone(), node.addresses.clone()))
             .collect()
+    }
+
+    /// Whether this node has dialled the worker on certificates of a former CA: only this node can
+    /// replace such a link.
+    fn is_outdated(&self, route: &Route) -> bool {
+        match &route.path {
+            Path::Direct(link) => link.peer().dialled && self.shared.peers.is_outdated(link),
+            Path::Via(_) => false,
+        }
     }
 
     async fn dial_worker(

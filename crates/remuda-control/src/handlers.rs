@@ -5,7 +5,7 @@ use std::time::Duration;
 use remuda_link::{
     CertificateFacts, Link, MAX_REPLY, Method, Peer, Router, Stream, answer_join, code,
 };
-use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
+use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role, Transport};
 use remuda_runtime::wall_ms;
 use remuda_state::{Certificate, Change, Scope};
 use remuda_wire::message::{
@@ -66,6 +66,9 @@ impl Control {
         let Ok(Ok(bytes)) = received else { return };
         let reply = match remuda_wire::decode::<control::Call>(&bytes) {
             Ok(_) if out => Err(removed(&link.peer().node)),
+            Ok(call) if call.since() > link.peer().protocol => {
+                Err(Failure::invalid("the call is of a newer version than this link"))
+            }
             Ok(call) => {
                 drop(bytes);
                 tokio::select! {
@@ -99,6 +102,11 @@ impl Control {
             }
             control::Call::Enlist(enlist) => {
                 self.pass_enlist(from, *enlist).await?;
+                control::Done::Accepted
+            }
+            control::Call::Health => control::Done::Health(Box::new(self.own_health())),
+            control::Call::Renew { node } => {
+                self.renew_here(&node).await?;
                 control::Done::Accepted
             }
             control::Call::Leave => {
@@ -169,7 +177,10 @@ impl Control {
             .map_err(|error| Failure::new(ErrorKind::Internal, Chain(&error).to_string()))?;
         // Whoever has a certificate renews it; the join secret must not be enough to become a node
         // that is there. The state decides, so that no control node that is behind lets one in.
-        let joins = peer.authenticated_by != Method::Certificate;
+        let is_known = peer.authenticated_by == Method::Certificate
+            // The worker part of this very process.
+            || peer.transport == Transport::Mem;
+        let joins = !is_known;
         match self.propose(issued(&peer.node, facts, joins), ISSUE).await {
             Ok(_) => Ok(credentials),
             Err(failure) if failure.code == "unknown_node" => Err(removed(&peer.node)),

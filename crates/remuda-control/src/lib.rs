@@ -12,17 +12,23 @@
 //! | `announce`, `session`, `proxies` | workers: where they belong, what they say |
 //! | `ownership` | what moves when the control nodes change |
 //! | `relay` | streams for workers and owners that cannot reach each other |
+//! | `backup` | what a new first control node can be made of |
+//! | `metrics` | what is counted, for Prometheus |
+//! | `authority`, `rotation` | the CA and the join secrets, and how they are exchanged |
 //! | `work`, `output`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
 mod admission;
 mod announce;
 mod authority;
+mod backup;
 mod cluster;
 mod control;
 mod dialback;
 mod events;
 mod handlers;
+mod level;
 mod membership;
+mod metrics;
 mod nodes;
 mod output;
 mod ownership;
@@ -32,7 +38,10 @@ mod proxies;
 mod raft;
 mod relay;
 mod removal;
+mod rotation;
 mod session;
+#[doc(hidden)]
+pub mod sim;
 mod tasks;
 mod tokens;
 mod work;
@@ -41,11 +50,14 @@ mod work;
 mod tests;
 
 pub use authority::AuthorityFileError;
-pub use cluster::ClusterView;
+pub use backup::{Backup, BackupError, SalvageError, Succession, plant, salvage};
+pub use cluster::{ClusterView, ControlView, Problem};
 pub use control::{Control, ControlConfig, OpenError};
 pub use events::EventStream;
 pub use nodes::Consistency;
 pub use output::OutputStream;
-pub use remuda_state::{Scope, TokenRecord};
+pub use remuda_state::{AuthorityStep, Scope, TokenRecord};
+pub use rotation::AuthorityView;
+pub use remuda_wire::message::control::Health;
 pub use tasks::{TaskFilter, Tasks};
 pub use tokens::{ApiToken, ParseApiTokenError, Principal};

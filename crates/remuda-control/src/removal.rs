@@ -4,19 +4,22 @@
 //! Every control node that applies it closes the links of the node; see [`Control::keep_out`].
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use remuda_link::{Link, Peer};
+use remuda_link::{KeyId, Link, Peer};
 use remuda_model::{ErrorKind, Failure, NodeId, NodeStatus, Revision, Role};
 use remuda_runtime::wall_ms;
 use remuda_state::{Change, ClusterState, Refusal};
 
-use crate::{Consistency, Control, proposals::CHANGE, proxies::Place};
+use crate::{Consistency, Control, level::too_old, proposals::CHANGE, proxies::Place};
 
 /// How long a removed control node may keep its vote.
 const UNVOTED: Duration = Duration::from_secs(15);
+/// Before anybody was removed and the level was raised.
+const NOTHING: (Revision, u16) = (Revision(0), 1);
 /// Links are looked at so often while the name of one that came late may be out already.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -45,12 +48,41 @@ impl Links {
         links.push(link);
     }
 
-    fn close_removed(&self, state: &ClusterState) {
+    /// The round trips of open links, by the role of the peer.
+    pub(crate) fn round_trips(&self) -> BTreeMap<Role, Vec<Duration>> {
+        let links = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut by_role: BTreeMap<Role, Vec<Duration>> = BTreeMap::new();
+        for link in links.iter().filter(|link| !link.is_closed()) {
+            by_role.entry(link.peer().role).or_default().extend(link.rtt());
+        }
+        by_role
+    }
+
+    /// Closes the links of nodes that rest on a CA other than these.
+    pub(crate) fn close_outdated(&self, trusted: &[KeyId]) {
+        let links = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outdated = |link: &&Link| {
+            let peer = link.peer();
+            peer.role != Role::Client && !peer.may_only_join() && peer.is_outdated(trusted)
+        };
+        for link in links.iter().filter(|link| !link.is_closed()).filter(outdated) {
+            tracing::info!(peer = %link.peer().node, "closing a link of the former authority");
+            link.close("the link rests on a certificate authority that does not count any more");
+        }
+    }
+
+    /// Closes the links of those who may not take part any more.
+    fn close_unwelcome(&self, state: &ClusterState) {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|link| !link.is_closed());
-        for link in links.iter().filter(|link| is_out(state, link.peer())) {
-            tracing::info!(peer = %link.peer().node, "closing the link of a removed node");
-            link.close("the node was removed from the cluster");
+        for link in links.iter() {
+            if is_out(state, link.peer()) {
+                tracing::info!(peer = %link.peer().node, "closing the link of a removed node");
+                link.close("the node was removed from the cluster");
+            } else if let Some(failure) = too_old(state, link.peer()) {
+                tracing::warn!(%failure, "closing the link of a control node");
+                link.close(&failure.message);
+            }
         }
     }
 }
@@ -92,16 +124,19 @@ impl Control {
         is_out(&self.shared.replica.state(), peer)
     }
 
-    /// Ends the links and sessions of nodes that are removed, for ever.
+    /// Ends the links and sessions of nodes that are removed, and the links of control nodes that
+    /// are too old, for ever.
     pub(crate) async fn keep_out(self) {
         let stop = self.shared.supervisor.token();
         let mut states = self.shared.replica.watch_state();
-        let mut done = Revision(0);
+        // When somebody was removed last, and which level is needed.
+        let mut done = NOTHING;
         loop {
             let state = states.borrow_and_update().clone();
-            if state.revoked_at() != done {
-                done = state.revoked_at();
-                self.shared.links.close_removed(&state);
+            let now = (state.revoked_at(), state.level());
+            if now != done {
+                done = now;
+                self.shared.links.close_unwelcome(&state);
                 for (node, proxy) in self.shared.proxies.all() {
                     if state.is_removed(&node) {
                         proxy.placed(Place::Removed);
@@ -112,7 +147,7 @@ impl Control {
                 () = stop.cancelled() => return,
                 changed = states.changed() => if changed.is_err() { return },
                 // A handshake may have been under way while its node was removed.
-                () = tokio::time::sleep(LOOK) => done = Revision(0),
+                () = tokio::time::sleep(LOOK) => done = NOTHING,
             }
         }
     }

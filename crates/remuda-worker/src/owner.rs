@@ -1,15 +1,23 @@
 //! Finds the owner of this worker and keeps a session with it.
 
 mod actor;
-mod core;
+pub(crate) mod core;
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use remuda_link::Link;
+use remuda_link::{KeyId, Link};
 use remuda_model::{Failure, LinkUrl};
 
 pub(crate) use self::actor::{Actor, LEARNT_KEY, learnt};
+
+/// What the agent tells the search.
+pub(crate) enum News {
+    /// A control node has dialled this one.
+    Offered(Link),
+    /// Links that rest on other CAs than these are to be replaced.
+    Trusted(Vec<KeyId>),
+}
 
 /// Dials one address.
 pub(crate) type Dialler =

@@ -5,11 +5,11 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use remuda_link::{Endpoint, Link, Router};
-use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles};
+use remuda_link::{Endpoint, KeyId, Link, Router};
+use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles};
 use remuda_plugin::{Class, erase};
 use remuda_runtime::Supervisor;
 use tokio::sync::{mpsc, watch};
@@ -21,8 +21,8 @@ use crate::{
     boot::LastBoot,
     epoch::EpochGate,
     labels::LabelBook,
-    node_class::{self, DataBook, NodeClass},
-    owner::{self, Dialler},
+    node_class::{self, DataBook, NodeClass, Slot},
+    owner::{self, Dialler, News},
     registry::Registry,
     serve, spool,
     store::{Loaded, Store},
@@ -76,14 +76,14 @@ impl fmt::Debug for WorkerConfig {
 pub struct Worker {
     agent: Arc<Agent>,
     supervisor: Supervisor,
-    offers: mpsc::Sender<Link>,
+    news: mpsc::Sender<News>,
     search: Arc<Mutex<Option<Search>>>,
 }
 
 /// What the search for the owner needs, until it begins.
 struct Search {
     learnt: Vec<LinkUrl>,
-    offers: mpsc::Receiver<Link>,
+    news: mpsc::Receiver<News>,
 }
 
 impl fmt::Debug for Worker {
@@ -99,12 +99,25 @@ impl Worker {
     ///
     /// [`StartError`] says when the records are in use, damaged or those of another node.
     pub async fn start(config: WorkerConfig, supervisor: Supervisor) -> Result<Self, StartError> {
+        Self::start_as(Release::CURRENT, config, supervisor).await
+    }
+
+    /// As [`start`](Self::start), as a node of this release.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_as(
+        release: Release,
+        config: WorkerConfig,
+        supervisor: Supervisor,
+    ) -> Result<Self, StartError> {
         let dir = config.data_dir.clone();
         tokio::fs::create_dir_all(&dir)
             .await
             .map_err(|source| StartError::DataDir { dir: dir.clone(), source })?;
         let (store, loaded) = Store::open(&dir.join(DATABASE)).await?;
-        match Self::assemble(config, supervisor, store.clone(), loaded).await {
+        match Self::assemble(release, config, supervisor, store.clone(), loaded).await {
             Ok(worker) => Ok(worker),
             Err(error) => {
                 store.close().await;
@@ -114,6 +127,7 @@ impl Worker {
     }
 
     async fn assemble(
+        release: Release,
         config: WorkerConfig,
         supervisor: Supervisor,
         store: Store,
@@ -132,15 +146,18 @@ impl Worker {
         let setup =
             Setup { node: node.clone(), generation, store: store.clone(), events: events.clone() };
         let (tasks, inbox) = tasks::handle(&setup);
+        let diagnosis = Slot::default();
         let node_class = erase(NodeClass {
             node: node.clone(),
             roles,
             generation,
+            version: release.version,
             attributes: attributes.clone(),
             data_dir: data_dir.clone(),
             tasks: tasks.clone(),
             labels: Arc::clone(&labels),
             data: DataBook::open(&loaded, store.clone()),
+            diagnosis: diagnosis.clone(),
         });
         let registry = Registry::new(classes.into_iter().chain([node_class]).collect());
         let registry = Arc::new(registry.map_err(StartError::TwoClasses)?);
@@ -160,6 +177,7 @@ impl Worker {
         let agent = Arc::new(Agent {
             node,
             generation,
+            version: release.version,
             roles,
             data_dir,
             attributes,
@@ -172,14 +190,20 @@ impl Worker {
             events,
             store: store.clone(),
             boot: fastrand::u64(1..),
+            since: Instant::now(),
+            diagnosis,
             stop: parts.token(),
         });
         let end = end(supervisor.clone(), parts.clone(), spool_part, store);
         supervisor.spawn("worker", end);
-        let (offers, offered) = mpsc::channel(OFFERS);
+        let (news, heard) = mpsc::channel(OFFERS);
         let learnt = owner::learnt(loaded.meta(owner::LEARNT_KEY));
-        let search = Arc::new(Mutex::new(Some(Search { learnt, offers: offered })));
-        Ok(Self { agent, supervisor: parts, offers, search })
+        let search = Arc::new(Mutex::new(Some(Search { learnt, news: heard })));
+        Ok(Self { agent, supervisor: parts, news, search })
+    }
+
+    pub(crate) fn agent(&self) -> &Agent {
+        &self.agent
     }
 
     /// Answers calls of control nodes on links that others have dialled.
@@ -212,10 +236,10 @@ impl Worker {
         candidates: watch::Receiver<Vec<LinkUrl>>,
     ) {
         let search = self.search.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Search { learnt, offers }) = search else { return };
+        let Some(Search { learnt, news }) = search else { return };
         let (agent, parts) = (Arc::clone(&self.agent), self.supervisor.clone());
         let actor = owner::Actor::new(agent, dial, others, learnt, parts);
-        self.supervisor.spawn("owner", actor.run(candidates, offers));
+        self.supervisor.spawn("owner", actor.run(candidates, news));
     }
 
     /// Somebody has dialled this worker; the link's streams must be served by a router that knows
@@ -225,14 +249,31 @@ impl Worker {
         if link.peer().role != Role::Control {
             return;
         }
-        if self.offers.try_send(link).is_err() {
+        if self.news.try_send(News::Offered(link)).is_err() {
             tracing::warn!("too many control nodes dial at the same time; one is ignored");
         }
+    }
+
+    /// Replaces the link to the owner by a new one if it rests on another CA than these; calls on
+    /// the old one may end meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing happens when the future is dropped.
+    pub async fn trust(&self, trusted: Vec<KeyId>) {
+        // The search ends only with the node.
+        drop(self.news.send(News::Trusted(trusted)).await);
     }
 
     /// Where this node can be dialled; told to control nodes with the next announcement.
     pub fn set_addresses(&self, addresses: Vec<LinkUrl>) {
         *self.agent.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// What the program adds to the answer of the class `node` to `debug`: called on a thread that
+    /// may block. It must contain no secrets. Only the first call has an effect.
+    pub fn set_diagnosis(&self, diagnosis: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
+        self.agent.diagnosis.set(Box::new(diagnosis));
     }
 
     /// What the node shows, now and later.

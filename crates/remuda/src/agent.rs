@@ -7,12 +7,13 @@ mod advertise;
 mod cluster_file;
 mod compose;
 mod config;
+mod credentials;
 mod data_dir;
 mod error;
 mod live_links;
 mod member;
 mod ports;
-mod renew;
+mod restore;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -24,9 +25,11 @@ use remuda_worker::Worker;
 use tokio::sync::watch;
 
 pub use cluster_file::InitReport;
-pub use config::{AgentConfig, ApiListen, RouterSetup};
+pub use config::{AgentConfig, ApiListen, Diagnosis, RouterSetup};
 pub use data_dir::DataDirError;
 pub use error::AgentError;
+pub use remuda_control::{Backup, BackupError};
+pub use restore::{Restored, offline_backup, restore};
 
 use cluster_file::ClusterFile;
 use data_dir::DataDir;

@@ -78,6 +78,16 @@ Example: the nodes that have a GPU and are ready
         #[command(flatten)]
         connect: Connect,
     },
+    /// Give a node a new certificate
+    #[command(after_help = "Example:\n  remuda node renew dev4")]
+    Renew {
+        /// Name of the node
+        node: NodeId,
+        #[command(flatten)]
+        format: Format,
+        #[command(flatten)]
+        connect: Connect,
+    },
     /// Let the cluster dial a node that listens
     #[command(after_help = "Example:\n  remuda node add 'remuda://10.0.0.7;transport=wss'")]
     Add {

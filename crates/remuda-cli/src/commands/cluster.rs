@@ -1,12 +1,15 @@
 //! `remuda cluster`.
 
+mod backup;
+mod status;
+
 use std::path::Path;
 
-use remuda::{agent, client::dto::Cluster};
+use remuda::agent;
 use remuda_model::{ErrorKind, NodeId, Role};
 use serde_json::json;
 
-use super::{connect::client, node};
+use super::{authority, connect::client, node};
 use crate::{
     args::{ClusterCommand, Format, JoinRole},
     config,
@@ -25,11 +28,17 @@ pub(super) async fn run(command: ClusterCommand, environment: &Environment) -> R
             })?;
             init(&dir, &name, Printer::new(format))
         }
-        ClusterCommand::Status { stale, format, connect } => {
-            let client = node::reading(client(&connect, environment)?, stale);
-            let cluster = client.cluster().await?;
-            Ok(Printer::new(format).value(&cluster, describe)?)
+        ClusterCommand::Status { stale, watch, format, connect } => {
+            let client = client(&connect, environment)?;
+            if watch {
+                status::watch(&client, stale, format).await
+            } else {
+                status::once(&client, stale, format).await
+            }
         }
+        ClusterCommand::Backup(args) => backup::backup(args, environment).await,
+        ClusterCommand::Restore(args) => backup::restore(args).await,
+        ClusterCommand::Recover(args) => backup::recover(args).await,
         ClusterCommand::Add { url, format, connect } => {
             let node = client(&connect, environment)?.add_node(&url).await?;
             node::added(format, &node)
@@ -38,15 +47,28 @@ pub(super) async fn run(command: ClusterCommand, environment: &Environment) -> R
             client(&connect, environment)?.remove_control(&node).await?;
             removed(format, &node)
         }
+        ClusterCommand::RotateToken { role, format, connect } => {
+            authority::rotate_token(as_role(role), (format, connect), environment).await
+        }
+        ClusterCommand::RotateCa { grace, wait, format, connect } => {
+            authority::rotate_ca(grace.0, wait, (format, connect), environment).await
+        }
+        ClusterCommand::Ca { format, connect } => {
+            authority::show((format, connect), environment).await
+        }
         ClusterCommand::JoinToken { role, format, connect } => {
-            let role = match role {
-                JoinRole::Worker => Role::Worker,
-                JoinRole::Control => Role::Control,
-            };
+            let role = as_role(role);
             let token = client(&connect, environment)?.join_token(role).await?;
             let data = json!({ "role": role, "token": token });
             Ok(Printer::new(format).value(&data, |_data| token.clone())?)
         }
+    }
+}
+
+fn as_role(role: JoinRole) -> Role {
+    match role {
+        JoinRole::Worker => Role::Worker,
+        JoinRole::Control => Role::Control,
     }
 }
 
@@ -81,29 +103,4 @@ fn init(dir: &Path, name: &str, printer: Printer) -> Result<(), Stop> {
         dir.display()
     ));
     Ok(())
-}
-
-fn describe(cluster: &Cluster) -> String {
-    let names = |ids: &[NodeId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let inactive: Vec<_> = (cluster.controls.iter())
-        .filter(|control| !control.active)
-        .map(|control| control.id.clone())
-        .collect();
-    fields([
-        ("cluster", Some(cluster.name.clone())),
-        ("id", Some(cluster.id.to_string())),
-        ("health", Some(health(cluster))),
-        ("leader", Some(cluster.leader.as_ref().map_or("none".to_owned(), ToString::to_string))),
-        ("term", Some(cluster.term.to_string())),
-        ("voters", Some(names(&cluster.voters))),
-        ("learners", Some(names(&cluster.learners))),
-        ("inactive", Some(names(&inactive)).filter(|names| !names.is_empty())),
-        ("nodes", Some(cluster.nodes.to_string())),
-        ("epoch", Some(cluster.epoch.to_string())),
-        ("log", Some(format!("{} written, {} applied", cluster.last_log, cluster.applied))),
-    ])
-}
-
-fn health(cluster: &Cluster) -> String {
-    if cluster.healthy { "healthy".to_owned() } else { cluster.reasons.join("; ") }
 }

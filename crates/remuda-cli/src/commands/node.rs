@@ -47,6 +47,11 @@ pub(super) async fn run(command: NodeCommand, environment: &Environment) -> Resu
             }
             Ok(printer.line(&labels.to_string())?)
         }
+        NodeCommand::Renew { node, format, connect } => {
+            client(&connect, environment)?.renew_certificate(&node).await?;
+            let words = format!("{node} has a new certificate");
+            Ok(done(format, &json!({ "node": node, "renewed": true }), &words)?)
+        }
         NodeCommand::Add { url, format, connect } => {
             let node = client(&connect, environment)?.add_node(&url).await?;
             added(format, &node)

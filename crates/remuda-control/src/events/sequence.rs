@@ -11,7 +11,7 @@ use remuda_wire::message::control::Subscribe;
 /// It must see the events of a node before any filter by class or task, because a hole is a jump
 /// of the node's own numbers.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub struct Sequence {
     filter: Subscribe,
     last: BTreeMap<NodeId, Last>,
 }
@@ -36,7 +36,7 @@ impl Last {
 }
 
 impl Sequence {
-    pub(crate) fn new(filter: Subscribe) -> Self {
+    pub fn new(filter: Subscribe) -> Self {
         let mut last = BTreeMap::new();
         if let (Some(node), Some(seq)) = (&filter.node, filter.after) {
             // Clock and boot are unknown; the highest ones make a fresh numbering wait for `after`.
@@ -48,7 +48,7 @@ impl Sequence {
 
     /// What the subscriber sees of one more event, in order: nothing, the event, or a gap and the
     /// event.
-    pub(crate) fn accept(&mut self, event: &Event) -> Vec<Event> {
+    pub fn accept(&mut self, event: &Event) -> Vec<Event> {
         if self.filter.node.as_ref().is_some_and(|node| *node != event.node) {
             return Vec::new();
         }
@@ -82,7 +82,7 @@ impl Sequence {
         if event.seq <= last.seq && !last.is_before_afresh(event, event.seq) {
             return seen;
         }
-        if event.seq > last.seq + 1 {
+        if event.seq > last.seq.saturating_add(1) {
             let (from, to) = (last.seq + 1, event.seq - 1);
             let body = EventBody::Gap { from, to };
             seen.push(Event { seq: to, body, ..event.clone() });
@@ -115,7 +115,7 @@ fn is_status(event: &Event) -> bool {
 }
 
 /// The event by which an owner says that a node came or went, numbered like the node's last event.
-pub(crate) fn said_by_owner(
+pub fn said_by_owner(
     node: &NodeId,
     seq: u64,
     generation: Generation,
@@ -178,6 +178,17 @@ mod tests {
         let gap = Event { body: gap, seq: 12, ..event("w1", 0, "a") };
         assert_eq!(shown(&mut sequence, &[gap.clone(), gap]), [(10, 12)]);
         assert_eq!(shown(&mut sequence, &[event("w1", 13, "a")]), [(13, 13)]);
+    }
+
+    #[test]
+    fn a_node_that_lies_about_its_numbers_harms_its_own_stream_only() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        let last = Event { seq: u64::MAX, time_ms: 8, ..event("w1", 1, "a") };
+        let generation = Generation(2);
+        let afresh = |seq| Event { seq, generation, time_ms: 9, ..event("w1", 1, "a") };
+        let events = [last, afresh(7), event("w2", 1, "a"), afresh(u64::MAX), afresh(8)];
+        let seen = shown(&mut sequence, &events);
+        assert!(seen.contains(&(1, 1)), "{seen:?}");
     }
 
     #[test]

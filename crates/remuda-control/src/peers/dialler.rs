@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use remuda_link::{DialError, Endpoint, Link, Priority, Router};
+use remuda_link::{DialCause, DialError, Endpoint, Link, Priority, Router};
 use remuda_model::{LinkUrl, NodeId, Role};
 use remuda_runtime::Backoff;
 use remuda_wire::message::{CONTROL, control};
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::{Control, control::link_seed};
+use crate::{Control, control::link_seed, level::too_old};
 
 /// How long the control node with the greater name leaves the first attempt to the other.
 const COURTESY: Duration = Duration::from_millis(1500);
@@ -32,7 +32,7 @@ impl Control {
         let mut dials: JoinSet<NodeId> = JoinSet::new();
         loop {
             let wanted = self.controls_to_link();
-            let linked = self.shared.peers.linked();
+            let linked = self.shared.peers.settled();
             attempts.retain(|node, _| wanted.contains_key(node) && !linked.contains(node));
             for (node, addresses) in wanted {
                 if linked.contains(&node) || addresses.is_empty() {
@@ -104,6 +104,11 @@ impl Control {
             match self.greet(endpoint, router, expected, address).await {
                 Ok(Some(node)) => return Some(node),
                 Ok(None) => (),
+                Err(error) if matches!(error.cause, DialCause::Handshake(_)) => {
+                    let (failure, address) = (error.into_failure(), address.to_string());
+                    let hint = failure.hint.as_deref().unwrap_or_default();
+                    tracing::warn!(address, %failure, hint, "refused by a control node");
+                }
                 Err(error) => tracing::debug!(%address, %error, "control node not reached"),
             }
         }
@@ -122,6 +127,11 @@ impl Control {
         let is_expected = expected.is_none_or(|expected| *expected == peer.node);
         if peer.node == self.shared.me || peer.role != Role::Control || !is_expected {
             link.close("not the control node that was looked for");
+            return Ok(None);
+        }
+        if let Some(failure) = too_old(&self.shared.replica.state(), peer) {
+            tracing::warn!(%failure, "a control node was left alone");
+            link.close(&failure.message);
             return Ok(None);
         }
         self.serve(&link, router);

@@ -18,7 +18,7 @@ const MAX_EVENT: usize = 256 * 1024;
 
 /// What a worker says about itself that the cluster keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub struct Facts {
     pub roles: Roles,
     pub generation: Generation,
     pub version: String,
@@ -29,7 +29,7 @@ pub(crate) struct Facts {
 
 impl Facts {
     /// What the record says.
-    pub(crate) fn of(record: &NodeRecord) -> Self {
+    pub fn of(record: &NodeRecord) -> Self {
         Self {
             roles: record.roles,
             generation: record.generation,
@@ -41,7 +41,7 @@ impl Facts {
     }
 
     /// What the worker announces; its roles are what its link has proved.
-    pub(crate) fn announced(announce: Announce, roles: Roles) -> Self {
+    pub fn announced(announce: Announce, roles: Roles) -> Self {
         Self {
             roles,
             generation: announce.generation,
@@ -53,7 +53,7 @@ impl Facts {
     }
 
     /// The record to propose.
-    pub(crate) fn into_record(self, id: NodeId) -> NodeRecord {
+    pub fn into_record(self, id: NodeId) -> NodeRecord {
         NodeRecord {
             id,
             roles: self.roles,
@@ -71,7 +71,7 @@ impl Facts {
 
 /// The first words of a session, checked.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Hello {
+pub struct Hello {
     pub facts: Facts,
     /// Tells apart processes that count the same boot.
     pub boot: u64,
@@ -87,7 +87,7 @@ pub(crate) struct Hello {
 
 /// Where the worker belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// Here, under this epoch.
     Mine(Epoch),
     /// At another control node.
@@ -98,7 +98,7 @@ pub(crate) enum Place {
 
 impl Place {
     /// Under which ownership; `None` when no ownership counts any more.
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
+    pub fn epoch(&self) -> Option<Epoch> {
         match self {
             Self::Mine(epoch) | Self::Elsewhere { epoch, .. } => Some(*epoch),
             Self::Removed => None,
@@ -108,7 +108,7 @@ impl Place {
 
 /// What happens to a proxy.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Input {
+pub enum Input {
     /// The worker asks for a session. `alive` says whether the present one, if any, still is;
     /// `recorded` is what the state says.
     Attach { hello: Box<Hello>, alive: bool, recorded: Option<Facts> },
@@ -126,7 +126,7 @@ pub(crate) enum Input {
 
 /// How a proposal has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Proposal {
+pub enum Proposal {
     Committed,
     /// It came to nothing, and would the next time.
     Refused,
@@ -136,7 +136,7 @@ pub(crate) enum Proposal {
 
 /// What the proxy does, in order.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// Refuse the session that was asked for.
     Refuse(Failure),
     /// The worker counts its events from the start: numbers that were seen before mean nothing.
@@ -167,7 +167,7 @@ pub(crate) enum Effect {
 
 /// The proxy of one worker.
 #[derive(Debug)]
-pub(crate) struct Core {
+pub struct Core {
     node: NodeId,
     place: Place,
     facts: Option<Facts>,
@@ -190,7 +190,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(node: NodeId, place: Place) -> Self {
+    pub fn new(node: NodeId, place: Place) -> Self {
         Self {
             node,
             place,
@@ -210,17 +210,17 @@ impl Core {
     }
 
     /// The boot of the worker that was heard last.
-    pub(crate) fn generation(&self) -> Option<Generation> {
+    pub fn generation(&self) -> Option<Generation> {
         self.facts.as_ref().map(|facts| facts.generation)
     }
 
     /// The process that was heard last.
-    pub(crate) fn process(&self) -> Option<Process> {
+    pub fn process(&self) -> Option<Process> {
         self.generation().map(|generation| Process { generation, boot: self.boot })
     }
 
     /// The worker as users see it, once it was heard.
-    pub(crate) fn view(&self, owner: &NodeId) -> Option<NodeView> {
+    pub fn view(&self, owner: &NodeId) -> Option<NodeView> {
         let facts = self.facts.clone()?;
         Some(NodeView {
             id: self.node.clone(),
@@ -241,7 +241,7 @@ impl Core {
 
     /// What to do about an input.
     #[must_use]
-    pub(crate) fn handle(&mut self, input: Input) -> Vec<Effect> {
+    pub fn handle(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         match input {
             Input::Attach { hello, alive, recorded } => {
@@ -342,7 +342,11 @@ impl Core {
                 }
                 self.compare(recorded, out);
             }
-            FromWorker::Stats { stats, running_tasks } => {
+            FromWorker::Stats { mut stats, running_tasks } => {
+                // What is no number has no form in JSON, and would break every list of nodes.
+                for load in stats.load.iter_mut().filter(|load| !load.is_finite()) {
+                    *load = 0.0;
+                }
                 self.stats = Some(stats);
                 self.running_tasks = running_tasks;
                 out.push(Effect::Publish);

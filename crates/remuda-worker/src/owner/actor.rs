@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use remuda_link::{Link, Priority, Router};
+use remuda_link::{KeyId, Link, Priority, Router};
 use remuda_model::{Epoch, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::{CancellationToken, Supervisor};
 use remuda_wire::{
@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    ANNOUNCE_LIMIT, DIAL_LIMIT, Dialler, LINGER, RETIRE_LIMIT,
+    ANNOUNCE_LIMIT, DIAL_LIMIT, Dialler, LINGER, News, RETIRE_LIMIT,
     core::{Core, DialId, Effect, Far, Input, LinkId, SessionId},
 };
 use crate::{
@@ -89,7 +89,7 @@ impl Actor {
     pub(crate) async fn run(
         mut self,
         mut candidates: watch::Receiver<Vec<LinkUrl>>,
-        mut offers: mpsc::Receiver<Link>,
+        mut news: mpsc::Receiver<News>,
     ) {
         self.agent.tasks.connection(Connection::Looking).await;
         candidates.mark_changed();
@@ -102,7 +102,13 @@ impl Actor {
                 Ok(()) = candidates.changed() => {
                     Input::Candidates(candidates.borrow_and_update().clone())
                 }
-                Some(link) = offers.recv() => self.offered(link),
+                Some(news) = news.recv() => match news {
+                    News::Offered(link) => self.offered(link),
+                    News::Trusted(trusted) => {
+                        self.outdated(&trusted).await;
+                        continue;
+                    }
+                },
                 Some(message) = self.inbox.recv() => match message {
                     Message::Dialled { dial, url, outcome } => self.dialled(dial, url, outcome),
                     Message::Input(input) => input,
@@ -132,6 +138,16 @@ impl Actor {
         let far = far(&link, None);
         let link = self.hold(link, TaskTracker::new());
         Input::Offered { link, far }
+    }
+
+    /// Has the link of the present session replaced, if it rests on another CA.
+    async fn outdated(&mut self, trusted: &[KeyId]) {
+        let outdated = |held: &Held| held.link.peer().is_outdated(trusted);
+        let links = self.links.iter().filter(|(_, held)| outdated(held));
+        let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+        for link in links {
+            self.step(Input::Outdated { link }).await;
+        }
     }
 
     fn hold(&mut self, link: Link, calls: TaskTracker) -> LinkId {
@@ -183,7 +199,7 @@ impl Actor {
                         () = retire => (),
                         () = stop.cancelled() => (),
                     }
-                    link.close("this worker has another owner");
+                    link.close("another link has taken its place");
                 });
             }
             Effect::Close { link } => {

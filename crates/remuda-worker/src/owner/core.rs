@@ -36,13 +36,13 @@ const BASE: Duration = Duration::from_millis(200);
 /// Refusals that only a person can end.
 const LASTING: [&str; 4] = ["node_id_in_use", "revoked", "removed", "node_removed"];
 
-pub(super) type DialId = u64;
-pub(super) type LinkId = u64;
-pub(super) type SessionId = u64;
+pub type DialId = u64;
+pub type LinkId = u64;
+pub type SessionId = u64;
 
 /// What happens.
 #[derive(Debug)]
-pub(super) enum Input {
+pub enum Input {
     /// Where control nodes may be.
     Candidates(Vec<LinkUrl>),
     /// A dial has ended: with a link to this node, or with a failure.
@@ -59,20 +59,22 @@ pub(super) enum Input {
     Offered { link: LinkId, far: Far },
     /// A link is gone.
     LinkLost { link: LinkId },
+    /// A link should be replaced by a new one; it still works.
+    Outdated { link: LinkId },
     /// Time has passed.
     Tick,
 }
 
 /// Who is at the other end of a link, and where it can be dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Far {
-    pub(super) node: NodeId,
-    pub(super) addresses: Vec<LinkUrl>,
+pub struct Far {
+    pub node: NodeId,
+    pub addresses: Vec<LinkUrl>,
 }
 
 /// What must be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Effect {
     /// Dial; say [`Input::Dialled`].
     Dial { dial: DialId, url: LinkUrl },
     /// Announce this worker; say [`Input::Answered`].
@@ -100,7 +102,7 @@ struct Known {
     dialled: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Current {
     session: SessionId,
     link: LinkId,
@@ -111,7 +113,7 @@ struct Current {
 
 /// The search for the owner.
 #[derive(Debug)]
-pub(super) struct Core {
+pub struct Core {
     candidates: Vec<LinkUrl>,
     /// Where owners could be dialled, the last one first.
     learnt: Vec<LinkUrl>,
@@ -121,6 +123,8 @@ pub(super) struct Core {
     search: Option<Search>,
     /// The owner that the present session has named as its successor.
     successor: Option<(NodeId, Vec<LinkUrl>)>,
+    /// The link of the present session, when a session on another link should take its place.
+    outdated: Option<LinkId>,
     /// When the next search begins; only without one.
     wait_until: Option<Duration>,
     lost_at: Duration,
@@ -134,7 +138,7 @@ pub(super) struct Core {
 
 impl Core {
     /// A search that begins with the first input.
-    pub(super) fn new(learnt: Vec<LinkUrl>, epoch: Epoch, seed: u64) -> Self {
+    pub fn new(learnt: Vec<LinkUrl>, epoch: Epoch, seed: u64) -> Self {
         Self {
             candidates: Vec::new(),
             learnt,
@@ -142,6 +146,7 @@ impl Core {
             session: None,
             search: None,
             successor: None,
+            outdated: None,
             wait_until: Some(Duration::ZERO),
             lost_at: Duration::ZERO,
             soon: Backoff::new(BASE, SOON, seed),
@@ -153,7 +158,7 @@ impl Core {
     }
 
     /// When [`Input::Tick`] is due.
-    pub(super) fn next_deadline(&self) -> Option<Duration> {
+    pub fn next_deadline(&self) -> Option<Duration> {
         match &self.search {
             Some(search) => search.next_deadline(),
             None => self.wait_until,
@@ -161,7 +166,7 @@ impl Core {
     }
 
     #[must_use]
-    pub(super) fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+    pub fn handle(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut out = Vec::new();
         match input {
             Input::Candidates(candidates) => {
@@ -187,6 +192,13 @@ impl Core {
             Input::Offered { link, far } => self.offered(now, link, far, &mut out),
             // Whoever waits for something on the link learns of its end by that.
             Input::LinkLost { link } => drop(self.links.remove(&link)),
+            Input::Outdated { link } => {
+                let is_used = self.session.as_ref().is_some_and(|current| current.link == link);
+                if is_used && self.outdated.replace(link) != Some(link) {
+                    self.abandon(&mut out);
+                    self.begin(now, &mut out);
+                }
+            }
             Input::Tick => self.tick(now, &mut out),
         }
         debug_assert!(self.search.is_none() || self.wait_until.is_none());
@@ -207,13 +219,17 @@ impl Core {
     fn begin(&mut self, now: Duration, out: &mut Vec<Effect>) {
         self.wait_until = None;
         let mut search = Search::default();
-        match (&self.session, &self.successor) {
+        match (self.session.clone(), self.successor.clone()) {
             (Some(current), Some((owner, addresses))) => {
-                let targets = self.ways_to(owner, addresses);
+                let targets = self.ways_to(&owner, &addresses);
                 let fallback = current.link;
-                search.redirect = Some(Redirect { owner: owner.clone(), targets, fallback });
+                search.redirect = Some(Redirect { owner, targets, fallback });
             }
-            (Some(_), None) => (),
+            (Some(current), None) => {
+                if self.outdated == Some(current.link) {
+                    search.targets = self.afresh(current.link);
+                }
+            }
             (None, _) => {
                 out.push(Effect::Show(Connection::Looking));
                 search.targets = self.everybody();
@@ -225,9 +241,19 @@ impl Core {
 
     fn ways_to(&self, owner: &NodeId, addresses: &[LinkUrl]) -> VecDeque<Target> {
         let links = self.links.iter().filter(|(_, known)| known.far.node == *owner);
+        let links = links.filter(|(link, _)| Some(**link) != self.outdated);
         let links = links.map(|(link, _)| Target::Link(*link));
         let urls = addresses.iter().take(MAX_TARGETS).cloned().map(Target::Url);
         links.chain(urls).collect()
+    }
+
+    /// Where a new link may lead to the same owner: first to the node at the end of the present one.
+    fn afresh(&mut self, link: LinkId) -> VecDeque<Target> {
+        let known = self.links.get(&link).map(|known| known.far.addresses.clone());
+        let urls = known.unwrap_or_default().into_iter().map(Target::Url);
+        let others = self.everybody();
+        let others = others.into_iter().filter(|target| matches!(target, Target::Url(_)));
+        urls.chain(others).take(MAX_TARGETS).collect()
     }
 
     /// Links that are up, the control part of this very node, then where the last owner was, then
@@ -360,7 +386,9 @@ impl Core {
     /// Whether an answer of this epoch is news.
     fn takes(&self, epoch: Epoch, direct: bool) -> bool {
         // Who has an owner that names no successor looks only for a newer one, or a shorter way.
-        let content = self.session.as_ref().filter(|_| self.successor.is_none());
+        let content = self.session.as_ref().filter(|current| {
+            self.successor.is_none() && self.outdated != Some(current.link)
+        });
         epoch >= self.epoch
             && content.is_none_or(|current| {
                 epoch > current.epoch || (epoch == current.epoch && current.relayed && direct)
@@ -426,6 +454,7 @@ impl Core {
         }
         let before = self.session.replace(Current { session, link, epoch, relayed });
         self.successor = None;
+        self.outdated = None;
         self.search = None;
         self.soon.reset();
         self.late.reset();
@@ -465,6 +494,7 @@ impl Core {
             return;
         }
         self.session = None;
+        self.outdated = None;
         self.lost_at = now;
         out.push(Effect::Show(Connection::Looking));
         // A search for a successor goes on; its fallback may be gone.
@@ -515,7 +545,7 @@ impl Core {
     fn exhausted(&mut self, now: Duration, out: &mut Vec<Effect>) {
         let failure = self.search.as_mut().and_then(|search| search.failure.take());
         self.abandon(out);
-        if self.session.is_none() || self.successor.is_some() {
+        if self.session.is_none() || self.successor.is_some() || self.outdated.is_some() {
             self.wait(now, failure.as_ref().is_some_and(is_lasting));
         }
         out.extend(failure.map(Effect::Complain));

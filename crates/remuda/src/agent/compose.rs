@@ -2,26 +2,27 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use remuda_api::{ApiConfig, ApiTls};
+use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
 use remuda_control::{Control, ControlConfig};
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
-    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, NodeCertificate,
+    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link,
     Router, Secret,
 };
 use remuda_model::{Generation, LinkUrl, Transport};
 use remuda_plugin::Class;
-use remuda_runtime::Supervisor;
+use remuda_runtime::{Supervisor, metrics::Page};
+use serde_json::{Value, json};
 use remuda_worker::{Worker, WorkerConfig};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Agent, AgentConfig, AgentError, ApiListen, advertise,
+    credentials::Credentials,
     data_dir::DataDir,
     live_links::LiveLinks,
     member::{self, Member},
     ports::Ports,
-    renew,
 };
 
 pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> {
@@ -47,12 +48,15 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
     };
     let (endpoint, links) = endpoint(&config, &member, generation, admission, &supervisor)?;
     let worker = worker(&data, &config, &member, generation, classes, &supervisor).await?;
+    worker.set_diagnosis(diagnosis(&mut config, control.clone()));
+    let credentials = Credentials::open(endpoint.clone(), worker.clone(), &data)?;
     let listening = listen(&endpoint, &config, &mut ports).await?;
     let advertised = advertise::addresses(&config.advertise, &listening, &config.join);
     endpoint.set_advertise(advertised.clone());
     worker.set_addresses(advertised.clone());
 
-    let others = other_protocols(&mut config, control.as_ref());
+    let mut others = other_protocols(&mut config, control.as_ref());
+    credentials.register(&mut others);
     let mut router = others.clone();
     worker.register(&mut router);
     let router = Arc::new(router);
@@ -68,11 +72,13 @@ pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> 
         let own = own_control(&endpoint).await?;
         candidates.send_modify(|urls| urls.insert(0, own));
     }
-    renew::start(&endpoint, &data, candidates.subscribe(), &supervisor);
+    credentials.keep_fresh(candidates.subscribe(), &supervisor);
     worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {
         (Some(control), Some(api)) => {
-            Some(serve_api(control, api, &member.certificate, &mut ports, &supervisor).await?)
+            let config = api_config(api, &endpoint, &worker)?;
+            let served = serve_api(control, api, config, &mut ports, &supervisor).await;
+            Some(served?)
         }
         _ => None,
     };
@@ -122,7 +128,7 @@ async fn control(
         classes: classes.to_vec(),
         timing: remuda_store::Timing::default(),
     };
-    let opened = Control::open(control, supervisor.child()).await;
+    let opened = Control::open_as(config.release, control, supervisor.child()).await;
     opened.map(Some).map_err(AgentError::part("the control side"))
 }
 
@@ -148,7 +154,10 @@ fn endpoint(
         secret: config.token.as_ref().map(|token| Secret::random_key(token.secret)),
         limits: Limits::default(),
     };
-    Endpoint::new(endpoint, supervisor.clone()).map_err(AgentError::part("the endpoint for links"))
+    let made = Endpoint::new(endpoint, supervisor.clone());
+    let (endpoint, links) = made.map_err(AgentError::part("the endpoint for links"))?;
+    endpoint.set_release(config.release);
+    Ok((endpoint, links))
 }
 
 async fn worker(
@@ -168,7 +177,8 @@ async fn worker(
         attributes: attributes(config),
         classes,
     };
-    Worker::start(worker, supervisor.clone()).await.map_err(AgentError::part("the worker"))
+    let started = Worker::start_as(config.release, worker, supervisor.clone()).await;
+    started.map_err(AgentError::part("the worker"))
 }
 
 /// Facts about this machine.
@@ -222,6 +232,26 @@ fn other_protocols(config: &mut AgentConfig, control: Option<&Control>) -> Route
         setup(&mut router);
     }
     router
+}
+
+/// What the program and the control side of this node say to whoever looks for a fault.
+fn diagnosis(
+    config: &mut AgentConfig,
+    control: Option<Control>,
+) -> impl Fn() -> Value + Send + Sync + 'static {
+    let program = config.diagnosis.take();
+    move || {
+        let metrics = control.as_ref().map(|control| {
+            let mut page = Page::new();
+            control.write_metrics(&mut page);
+            page.into_text()
+        });
+        json!({
+            "program": program.as_ref().map(|read| read()),
+            "replica": control.as_ref().map(Control::replica_state),
+            "metrics": metrics,
+        })
+    }
 }
 
 /// What a link meets on this node.
@@ -302,18 +332,15 @@ fn api_key(api: &ApiListen) -> String {
 async fn serve_api(
     control: &Control,
     api: &ApiListen,
-    certificate: &NodeCertificate,
+    config: ApiConfig,
     ports: &mut Ports,
     supervisor: &Supervisor,
 ) -> Result<SocketAddr, AgentError> {
     let key = api_key(api);
-    let tls = api_tls(api, certificate)?;
     let mut last = None;
     for port in ports.candidates(&key, api.address.port()) {
-        let mut config = ApiConfig::new(SocketAddr::new(api.address.ip(), port));
-        config.tls.clone_from(&tls);
-        config.insecure = api.insecure;
-        config.names.clone_from(&api.hosts);
+        let listen = SocketAddr::new(api.address.ip(), port);
+        let config = ApiConfig { listen, ..config.clone() };
         match remuda_api::serve(config, control.clone(), supervisor.clone()).await {
             Ok(address) => {
                 ports.keep(&key, address.port())?;
@@ -325,11 +352,31 @@ async fn serve_api(
     Err(AgentError::Api(last.expect("at least one port was tried")))
 }
 
+fn api_config(
+    api: &ApiListen,
+    endpoint: &Endpoint,
+    worker: &Worker,
+) -> Result<ApiConfig, AgentError> {
+    let worker = worker.clone();
+    Ok(ApiConfig {
+        tls: api_tls(api, endpoint)?,
+        insecure: api.insecure,
+        names: api.hosts.clone(),
+        open_metrics: api.open_metrics,
+        more_metrics: Some(MoreMetrics::new(move |page| worker.write_metrics(page))),
+        ..ApiConfig::new(api.address)
+    })
+}
+
 /// Beyond loopback the API shows the certificate of the node, whose CA clients know or pin.
-fn api_tls(api: &ApiListen, own: &NodeCertificate) -> Result<Option<ApiTls>, AgentError> {
+fn api_tls(api: &ApiListen, endpoint: &Endpoint) -> Result<Option<ApiTls>, AgentError> {
     if api.insecure || api.address.ip().to_canonical().is_loopback() {
         return Ok(None);
     }
-    let chain = vec![own.certificate.clone(), own.ca.clone()];
-    ApiTls::from_der(chain, &own.key).map(Some).map_err(AgentError::part("TLS of the API"))
+    let endpoint = endpoint.clone();
+    let current = move || {
+        let own = endpoint.identity().certificate?;
+        Some((vec![own.certificate, own.ca], own.key.to_vec()))
+    };
+    ApiTls::live(current).map(Some).map_err(AgentError::part("TLS of the API"))
 }

@@ -13,9 +13,9 @@ use super::{
     Client, EventStream, OutputStream,
     body::Lines,
     dto::{
-        AddNode, AddedNode, ClassReply, ClassRequest, Cluster, CommandRequest, Consistency,
+        AddNode, AddedNode, Authority, ClassReply, ClassRequest, Cluster, CommandRequest, Consistency,
         CreateToken, CreatedToken, EventQuery, ExecRequest, JoinToken, LabelChange, LabelText,
-        Nodes, Scope, SetStatus, StartTask, StopTask, TaskList, TaskQuery, Token, Tokens, Version,
+        Nodes, RotateAuthority, Scope, SetStatus, StartTask, StopTask, TaskList, TaskQuery, Token, Tokens, Version,
     },
     transport::Call,
 };
@@ -238,6 +238,19 @@ impl Client {
         self.transport.json(self.read("/v1/cluster")).await
     }
 
+    /// What is counted at the control node, in the text format of Prometheus.
+    pub async fn metrics(&self) -> Result<String, Failure> {
+        let bytes = self.transport.bytes(Call::new(Method::GET, "/metrics")).await?;
+        String::from_utf8(bytes.to_vec()).map_err(|error| Failure::internal(&error))
+    }
+
+    /// State and authority of the cluster in one file: see [`Backup`](crate::agent::Backup).
+    pub async fn backup(&self) -> Result<Vec<u8>, Failure> {
+        let mut call = Call::new(Method::GET, "/v1/cluster/backup");
+        call.patience = REQUEST_TIMEOUT;
+        Ok(self.transport.bytes(call).await?.to_vec())
+    }
+
     /// Removes a control node for good; the node is no member afterwards.
     pub async fn remove_control(&self, node: &NodeId) -> Result<(), Failure> {
         self.transport
@@ -249,6 +262,32 @@ impl Client {
     pub async fn join_token(&self, role: Role) -> Result<String, Failure> {
         let call = Call::new(Method::GET, format!("/v1/cluster/join-tokens/{role}"));
         Ok(self.transport.json::<JoinToken>(call).await?.token)
+    }
+
+    /// Makes another join token for a role, and the present one worthless.
+    pub async fn rotate_join_token(&self, role: Role) -> Result<String, Failure> {
+        let call = Call::new(Method::POST, format!("/v1/cluster/join-tokens/{role}"));
+        Ok(self.transport.json::<JoinToken>(call).await?.token)
+    }
+
+    /// Which certificate authorities count, and how far a rotation has come.
+    pub async fn authority(&self) -> Result<Authority, Failure> {
+        self.transport.json(self.read("/v1/cluster/authority")).await
+    }
+
+    /// Begins to replace the certificate authority; each step waits so long at most (a day unless
+    /// given) for nodes that are away.
+    pub async fn rotate_authority(&self, grace: Option<Duration>) -> Result<(), Failure> {
+        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let call = Call::new(Method::POST, "/v1/cluster/authority")
+            .body(&RotateAuthority { grace_ms })?;
+        self.transport.nothing(call).await
+    }
+
+    /// Gives a node a new certificate.
+    pub async fn renew_certificate(&self, node: &NodeId) -> Result<(), Failure> {
+        let call = Call::new(Method::POST, format!("/v1/nodes/{node}/certificate"));
+        self.transport.nothing(call).await
     }
 
     /// Makes an API token, which expires after `ttl` when one is given.
@@ -269,7 +308,7 @@ impl Client {
 
     /// All API tokens, without their secrets.
     pub async fn tokens(&self) -> Result<Vec<Token>, Failure> {
-        Ok(self.transport.json::<Tokens>(Call::new(Method::GET, "/v1/tokens")).await?.tokens)
+        Ok(self.transport.json::<Tokens>(self.read("/v1/tokens")).await?.tokens)
     }
 
     /// Makes an API token useless.

@@ -222,6 +222,17 @@ fn an_unknown_node_is_proposed_once_at_a_time() {
 }
 
 #[test]
+fn a_worker_cannot_break_the_view_of_itself_with_what_is_no_number() {
+    let mut core = connected();
+    let stats = NodeStats { load: [f64::NAN, f64::INFINITY, 1.5], ..NodeStats::default() };
+    let recorded = Some(facts(1));
+    let message = FromWorker::Stats { stats, running_tasks: 0 };
+    assert_eq!(core.handle(Input::Said { message, recorded }), [Effect::Publish]);
+    let view = core.view(&"c1".parse().unwrap()).expect("connected");
+    assert_eq!(view.stats.expect("said").load, [0.0, 0.0, 1.5]);
+}
+
+#[test]
 fn a_record_that_is_gone_is_not_proposed_again() {
     let mut core = connected();
     let gone = Input::Said { message: labels("a"), recorded: None };

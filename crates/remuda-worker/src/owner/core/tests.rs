@@ -116,6 +116,38 @@ fn a_worker_is_owned_by_the_node_it_dials() {
 }
 
 #[test]
+fn an_outdated_link_is_replaced_before_it_ends() {
+    let (mut play, session) = Play::owned();
+    play.give(Input::Outdated { link: 7 });
+    assert_eq!(play.effects, [], "not the one in use");
+    play.give(Input::Outdated { link: 1 });
+    assert_eq!(play.dial().1, url(1), "the present link is not good enough");
+    play.dial_fails();
+    assert!(play.core.next_deadline().is_some(), "it is tried again");
+    play.now += secs(60);
+    play.give(Input::Tick);
+    play.dial_reaches(2, "c1");
+    play.answer(2, Placement::Owned { epoch: Epoch(5) });
+    play.opens();
+    let (show, end) = (Effect::Show(Connection::Placed), Effect::End { session });
+    assert_eq!(play.effects, [show, end, Effect::Retire { link: 1 }]);
+    assert_eq!(play.core.next_deadline(), None, "that was all");
+}
+
+#[test]
+fn a_new_link_may_lead_to_the_owner_by_way_of_another() {
+    let (mut play, _) = Play::owned();
+    play.give(Input::Outdated { link: 1 });
+    play.dial_reaches(2, "c2");
+    play.answer(2, redirect("c1", 1));
+    assert_eq!(play.dial().1, url(1), "the old link to it does not count");
+    play.dial_reaches(3, "c1");
+    play.answer(3, Placement::Owned { epoch: Epoch(5) });
+    play.opens();
+    assert!(play.effects.contains(&Effect::Retire { link: 1 }), "{:?}", play.effects);
+}
+
+#[test]
 fn a_redirect_is_followed_and_the_first_link_closed() {
     let mut play = Play::new().with(Input::Candidates(vec![url(1)]));
     play.dial_reaches(1, "c1");
@@ -375,7 +407,7 @@ proptest! {
     /// Whatever the world does, the worker never rests without an owner, never keeps a spare link
     /// that it dialled, and always comes home once the world is kind.
     #[test]
-    fn a_worker_always_comes_home(steps in prop::collection::vec((0..9_u8, 0..8_u8), 0..150)) {
+    fn a_worker_always_comes_home(steps in prop::collection::vec((0..9_u8, 0..9_u8), 0..150)) {
         let mut core = Core::new(Vec::new(), Epoch(0), 3);
         let mut world = World { next_link: 1000, ..World::default() };
         let mut now = secs(1);
@@ -428,6 +460,10 @@ proptest! {
                     world.next_link += 1;
                     world.links.insert(world.next_link);
                     Some(Input::Offered { link: world.next_link, far: Far { node: name, addresses } })
+                }
+                8 if detail == 8 => {
+                    let link = core.session.as_ref().map(|current| current.link);
+                    link.map(|link| Input::Outdated { link })
                 }
                 8 => world.links.pop_first().map(|link| Input::LinkLost { link }),
                 _ => None,
