@@ -27,11 +27,13 @@ fn peer(dialled: bool) -> Peer {
         role: Role::Worker,
         generation: Generation(1),
         version: String::new(),
+        protocol: remuda_model::Release::CURRENT.protocol,
         transport: Transport::Tcp,
         remote: String::new(),
         addresses: Vec::new(),
         dialled,
         authenticated_by: remuda_link::Method::Certificate,
+        issuers: Vec::new(),
     }
 }
 

@@ -38,15 +38,16 @@ pub(crate) enum HandshakeError {
     Refused(Refusal),
 }
 
-/// Plays the dialling side.
+/// Plays the dialling side, which speaks these protocol versions.
 pub(crate) async fn as_client<IO>(
     io: &mut IO,
     config: ClientConfig,
+    protocols: Vec<u16>,
 ) -> Result<Established, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let (mut client, hello) = Client::start(config);
+    let (mut client, hello) = Client::offering(config, protocols);
     send(io, &hello).await?;
     loop {
         let body = receive(io).await?;
@@ -71,16 +72,17 @@ pub(crate) trait Judge: Send + Sync {
     fn refused(&self, refusal: &Refusal) -> impl Future<Output = ()> + Send;
 }
 
-/// Plays the dialled side.
+/// Plays the dialled side, which speaks these protocol versions.
 pub(crate) async fn as_server<IO>(
     io: &mut IO,
     config: ServerConfig,
+    protocols: Vec<u16>,
     judge: &impl Judge,
 ) -> Result<Established, HandshakeError>
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let mut server = Server::new(config);
+    let mut server = Server::speaking(config, protocols);
     loop {
         let body = receive(io).await?;
         let mut effects = server.handle(ServerInput::Frame(&body));

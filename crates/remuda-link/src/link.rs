@@ -19,7 +19,12 @@ mod peer;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use remuda_wire::mux::{Config, Priority, Side};
+use remuda_model::TraceContext;
+use remuda_runtime::trace;
+use remuda_wire::{
+    mux::{Config, Priority, Side},
+    opening,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use self::{
@@ -56,6 +61,8 @@ pub struct Incoming {
     /// Its priority, for both directions.
     pub priority: Priority,
     /// The stream.
+    /// The trace that it belongs to, if the peer follows it.
+    pub trace: Option<TraceContext>,
     pub stream: Stream,
 }
 
@@ -102,6 +109,8 @@ impl Link {
             Inner::Mux(connection) => {
                 let (send, recv) = connection.open(protocol, priority)?;
                 Ok(Stream::new(SendHalf::mux(send), RecvHalf::mux(recv)))
+        let traced = self.traced(protocol);
+        let protocol = traced.as_deref().unwrap_or(protocol);
             }
             Inner::Quic(connection) => {
                 let (send, recv) = connection.open(protocol, priority).await?;
@@ -131,6 +140,8 @@ impl Link {
             match &self.inner {
                 Inner::Mux(connection) => {
                     connection.call(protocol, priority, body, MAX_REPLY).await
+        let traced = self.traced(protocol);
+        let protocol = traced.as_deref().unwrap_or(protocol);
                 }
                 Inner::Quic(connection) => {
                     connection.call(protocol, priority, body, MAX_REPLY).await
@@ -144,6 +155,15 @@ impl Link {
     ///
     /// # Cancel safety
     ///
+    /// The name under which a stream is opened for work that is traced here, where the peer
+    /// understands it.
+    fn traced(&self, protocol: &str) -> Option<String> {
+        if self.peer.protocol < opening::TRACED {
+            return None;
+        }
+        trace::current().map(|context| opening::traced(protocol, &context))
+    }
+
     /// No stream is lost when the future is dropped.
     pub async fn accept(&self) -> Option<Incoming> {
         match &self.inner {
@@ -157,7 +177,12 @@ impl Link {
                 let stream = Stream::new(SendHalf::quic(send), RecvHalf::quic(recv));
                 Some(Incoming { protocol, priority, stream })
             }
-        }
+        };
+        let (protocol, trace) = match self.peer.protocol {
+            opening::TRACED.. => opening::read(protocol),
+            _ => (protocol, None),
+        };
+        Some(Incoming { protocol, priority, trace, stream })
     }
 
     /// Waits until the link is closed.

@@ -12,7 +12,10 @@ use std::{
 };
 
 use remuda_model::Role;
-use remuda_runtime::{Supervisor, contained};
+use remuda_runtime::{
+    Supervisor, contained,
+    trace::{Kind, Span},
+};
 use remuda_wire::message::JOIN;
 use tokio::{sync::Semaphore, task::yield_now, time::Instant};
 
@@ -90,7 +93,7 @@ impl Router {
                 incoming = link.accept() => incoming,
                 () = &mut stopped => return,
             };
-            let Some(Incoming { protocol, mut stream, .. }) = incoming else { return };
+            let Some(Incoming { protocol, trace, mut stream, .. }) = incoming else { return };
             let handler = match self.admit(&protocol, link.peer()) {
                 Ok(handler) => handler,
                 Err((code, message)) => {
@@ -104,6 +107,12 @@ impl Router {
                 continue;
             };
             handler(link.clone(), stream, &mut place);
+            if let Some(context) = trace {
+                let mut span = Span::child_of(context, protocol, Kind::Server);
+                span.note("remuda.peer", &link.peer().node);
+                let work = place.take();
+                place.put(async move { span.run(work).await });
+            }
             if may_only_join {
                 // The one attempt.
                 permit.forget();

@@ -18,11 +18,13 @@ fn link(io: DuplexStream) -> Link {
         role: Role::Worker,
         generation: Generation(1),
         version: "1".to_owned(),
+        protocol: remuda_model::Release::CURRENT.protocol,
         transport: Transport::Mem,
         remote: "test".to_owned(),
         addresses: Vec::new(),
         dialled: true,
         authenticated_by: Method::Certificate,
+        issuers: Vec::new(),
     };
     Link::start_mux(io, Side::Dialer, peer, Config::default())
 }

@@ -68,11 +68,13 @@ pub(crate) fn peer(role: Role, dialled: bool) -> Peer {
         role,
         generation: Generation(1),
         version: "1".to_owned(),
+        protocol: remuda_model::Release::CURRENT.protocol,
         transport: Transport::Mem,
         remote: "test".to_owned(),
         addresses: Vec::new(),
         dialled,
         authenticated_by: remuda_link::Method::Certificate,
+        issuers: Vec::new(),
     }
 }
 

@@ -11,14 +11,12 @@ use crate::{
 /// The state of version 1, which both the release before and this one read and write.
 ///
 /// In order: applied, epoch, cluster, nodes, active, tokens, certificates, seen commands.
-const FIRST: &str = "0804\
-    011a3031323334353637383961626364656667686a6b6d6e7071727301630c\
-    02016101610200010105302e312e300004636f72650001020501\
-    77017701010105302e312e3000000000080801\
-    0161\
-    01017401740174020707070707070707070707070707070707070707070707070707070707070707\
-    0100010177010103e807010161020102ffffffffffffffffff01000601\
-    0505050505050505050505050505050500000008010805050505050505050505050505050505";
+const FIRST: &str = "\
+    0804011a3031323334353637383961626364656667686a6b6d6e7071727301630c02016101610200010105302e\
+    312e300004636f7265000102050177017701010105302e312e3000000000080801016101017401740174020707\
+    0707070707070707070707070707070707070707070707070707070707070100010177010103e8070101610201\
+    02ffffffffffffffffff0100060105050505050505050505050505050505000008010805050505050505050505\
+    050505050505";
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -72,7 +70,8 @@ fn a_raised_state_says_its_level_where_the_cluster_stands() {
     assert_eq!((state.level(), state.cluster()), (2, Some(&cluster())));
     let bytes = encode(&state);
     let record = hex(&encode(&cluster()));
-    let raised = first.replacen("08", "09", 1).replacen(&format!("01{record}"), &format!("02{record}02"), 1);
+    let raised =
+        first.replacen("08", "09", 1).replacen(&format!("01{record}"), &format!("02{record}02"), 1);
     assert_eq!(hex(&bytes), raised);
     assert_eq!(decode::<ClusterState>(&bytes).expect("readable"), state);
     // Version 1 knows two forms of this field, and does not mistake the third one for them.
