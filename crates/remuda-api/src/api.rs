@@ -8,12 +8,13 @@ use std::{
 
 use remuda_control::Control;
 use remuda_model::{Failure, NodeId, TaskId, TaskRecord};
-use remuda_runtime::{CancellationToken, Supervisor};
+use remuda_runtime::{CancellationToken, Supervisor, metrics::Page};
 use remuda_wire::message::work;
 
 use crate::{
     config::{ApiConfig, ApiLimits},
     guard::{Hosts, Throttle},
+    metrics::{MoreMetrics, Stats},
 };
 
 /// How long calls to a worker may take that only say something.
@@ -30,6 +31,10 @@ struct Shared {
     throttle: Mutex<Throttle>,
     supervisor: Supervisor,
     since: Instant,
+    stats: Stats,
+    open_metrics: bool,
+    more_metrics: Option<MoreMetrics>,
+    in_the_clear: bool,
 }
 
 impl Api {
@@ -46,6 +51,10 @@ impl Api {
             throttle: Mutex::new(Throttle::new(config.limits.failures_per_second)),
             supervisor,
             since: Instant::now(),
+            stats: Stats::new(),
+            open_metrics: config.open_metrics,
+            more_metrics: config.more_metrics.clone(),
+            in_the_clear: config.in_the_clear(),
         }))
     }
 
@@ -59,6 +68,31 @@ impl Api {
 
     pub(crate) fn limits(&self) -> &ApiLimits {
         &self.0.limits
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    /// Whether `/metrics` needs no token.
+    pub(crate) fn has_open_metrics(&self) -> bool {
+        self.0.open_metrics
+    }
+
+    /// Whether others could read what the API sends.
+    pub(crate) fn is_in_the_clear(&self) -> bool {
+        self.0.in_the_clear
+    }
+
+    /// Everything that is counted here, for Prometheus. May read files of the kernel.
+    pub(crate) fn metrics(&self) -> String {
+        let mut page = Page::new();
+        self.control().write_metrics(&mut page);
+        self.0.stats.write(&mut page);
+        if let Some(more) = &self.0.more_metrics {
+            more.write(&mut page);
+        }
+        page.into_text()
     }
 
     pub(crate) fn supervisor(&self) -> &Supervisor {

@@ -3,8 +3,9 @@
 
 mod host;
 mod throttle;
+mod traced;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -39,7 +40,10 @@ const SECURITY: [(header::HeaderName, &str); 6] = [
 
 /// Lets a request pass to its handler, or answers in its place.
 pub(crate) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let mut response = match admit(&api, &request) {
+    let began = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let found = route::lookup(request.method(), path);
+    let mut response = match admit(&api, &request, found) {
         Err(refusal) => refusal.into_response(),
         Ok(caller) => {
             if let Some(caller) = &caller {
@@ -48,39 +52,44 @@ pub(crate) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             let changing = caller.filter(|_| is_changing(request.method()));
             let what = changing
                 .map(|caller| (caller, request.method().clone(), request.uri().path().to_owned()));
-            let response = next.run(request).await;
-            if let Some((caller, method, path)) = what {
-                let status = response.status().as_u16();
-                tracing::info!(token = %caller.token, %method, path, status, "a change by the API");
-            }
-            response
+            let span = traced::span(&request);
+            let answer = async {
+                let response = next.run(request).await;
+                if let Some((caller, method, path)) = what {
+                    let (token, status) = (caller.token, response.status().as_u16());
+                    tracing::info!(%token, %method, path, status, "a change by the API");
+                }
+                response
+            };
+            traced::follow(span, answer).await
         }
     };
     for (name, value) in SECURITY {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    api.stats().answered(found.place(), response.status(), began.elapsed());
     response
 }
 
 /// Who may pass: nobody in particular on open routes.
-fn admit(api: &Api, request: &Request) -> Result<Option<Principal>, ApiError> {
+fn admit(api: &Api, request: &Request, found: Lookup) -> Result<Option<Principal>, ApiError> {
     let (method, headers) = (request.method(), request.headers());
     let host = api.hosts().check_host(headers, request.uri())?;
     if is_changing(method) {
         Hosts::check_origin(headers, &host)?;
     }
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let found = route::lookup(method, path);
-    if found == Lookup::Found(Access::Open) {
+    if let Lookup::Found(at, access) = found
+        && (access == Access::Open || (api.has_open_metrics() && route::is_metrics(at)))
+    {
         return Ok(None);
     }
     let caller = authenticate(api, request)?;
     match found {
-        Lookup::Found(Access::Scope(needed)) => {
+        Lookup::Found(_, Access::Scope(needed)) => {
             access::check(&caller, needed)?;
             Ok(Some(caller))
         }
-        Lookup::Found(Access::Open) => Ok(None),
+        Lookup::Found(_, Access::Open) => Ok(None),
         Lookup::OtherMethod => {
             let failure = Failure::invalid(format!("the path takes no `{method}`"));
             Err(ApiError::from(failure.code("method_not_allowed"))

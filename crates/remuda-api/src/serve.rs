@@ -36,7 +36,7 @@ pub async fn serve(
     control: Control,
     supervisor: Supervisor,
 ) -> Result<SocketAddr, ServeError> {
-    let in_the_clear = config.tls.is_none() && !config.listen.ip().to_canonical().is_loopback();
+    let in_the_clear = config.in_the_clear();
     if in_the_clear && !config.insecure {
         return Err(ServeError::Insecure { listen: config.listen });
     }

@@ -6,6 +6,7 @@ mod fixture;
 mod gate;
 mod limits;
 mod live;
+mod metrics;
 mod node;
 mod played;
 mod schema;

@@ -56,6 +56,13 @@ impl Control {
         op: work::Op,
         deadline: Duration,
     ) -> work::Reply {
+        let call = self.shared.stats.requests.begin(&op);
+        let reply = self.work_anywhere(node, op, deadline).await;
+        call.ended(&reply);
+        reply
+    }
+
+    async fn work_anywhere(&self, node: &NodeId, op: work::Op, deadline: Duration) -> work::Reply {
         if let Some(route) = self.shared.proxies.get(node).and_then(|proxy| proxy.route()) {
             let reply = route.call(&self.shared.peers, node, &op, deadline).await;
             // The worker has another owner by now, or another way: nothing was done.

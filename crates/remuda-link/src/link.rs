@@ -32,6 +32,7 @@ pub use self::{
     peer::Peer,
 };
 use crate::{
+    metrics::OpenLink,
     mux, quic,
     stream::{RecvHalf, SendHalf, Stream},
 };
@@ -60,9 +61,9 @@ pub struct Incoming {
     pub protocol: String,
     /// Its priority, for both directions.
     pub priority: Priority,
-    /// The stream.
     /// The trace that it belongs to, if the peer follows it.
     pub trace: Option<TraceContext>,
+    /// The stream.
     pub stream: Stream,
 }
 
@@ -81,11 +82,14 @@ impl Link {
         peer: Peer,
         config: Config,
     ) -> Self {
-        Self { peer: Arc::new(peer), inner: Inner::Mux(mux::Connection::start(io, side, config)) }
+        let open = OpenLink::new(peer.transport, peer.role);
+        let connection = mux::Connection::start(io, side, config, open);
+        Self { peer: Arc::new(peer), inner: Inner::Mux(connection) }
     }
 
     /// A link on a QUIC connection whose peer is authenticated.
     pub(crate) fn quic(connection: quic::Connection, peer: Peer) -> Self {
+        connection.count(OpenLink::new(peer.transport, peer.role));
         Self { peer: Arc::new(peer), inner: Inner::Quic(connection) }
     }
 
@@ -105,12 +109,12 @@ impl Link {
     ///
     /// A stream that was opened meanwhile is reset.
     pub async fn open(&self, protocol: &str, priority: Priority) -> Result<Stream, LinkError> {
+        let traced = self.traced(protocol);
+        let protocol = traced.as_deref().unwrap_or(protocol);
         match &self.inner {
             Inner::Mux(connection) => {
                 let (send, recv) = connection.open(protocol, priority)?;
                 Ok(Stream::new(SendHalf::mux(send), RecvHalf::mux(recv)))
-        let traced = self.traced(protocol);
-        let protocol = traced.as_deref().unwrap_or(protocol);
             }
             Inner::Quic(connection) => {
                 let (send, recv) = connection.open(protocol, priority).await?;
@@ -136,12 +140,12 @@ impl Link {
         body: Bytes,
         deadline: Duration,
     ) -> Result<Bytes, CallError> {
+        let traced = self.traced(protocol);
+        let protocol = traced.as_deref().unwrap_or(protocol);
         let answer = async {
             match &self.inner {
                 Inner::Mux(connection) => {
                     connection.call(protocol, priority, body, MAX_REPLY).await
-        let traced = self.traced(protocol);
-        let protocol = traced.as_deref().unwrap_or(protocol);
                 }
                 Inner::Quic(connection) => {
                     connection.call(protocol, priority, body, MAX_REPLY).await
@@ -151,10 +155,6 @@ impl Link {
         tokio::time::timeout(deadline, answer).await.unwrap_or(Err(CallError::TimedOut))
     }
 
-    /// The next stream that the peer opens, or `None` when the link is closed.
-    ///
-    /// # Cancel safety
-    ///
     /// The name under which a stream is opened for work that is traced here, where the peer
     /// understands it.
     fn traced(&self, protocol: &str) -> Option<String> {
@@ -164,18 +164,20 @@ impl Link {
         trace::current().map(|context| opening::traced(protocol, &context))
     }
 
+    /// The next stream that the peer opens, or `None` when the link is closed.
+    ///
+    /// # Cancel safety
+    ///
     /// No stream is lost when the future is dropped.
     pub async fn accept(&self) -> Option<Incoming> {
-        match &self.inner {
+        let (Opened { protocol, priority }, stream) = match &self.inner {
             Inner::Mux(connection) => {
-                let (Opened { protocol, priority }, send, recv) = connection.accept().await?;
-                let stream = Stream::new(SendHalf::mux(send), RecvHalf::mux(recv));
-                Some(Incoming { protocol, priority, stream })
+                let (opened, send, recv) = connection.accept().await?;
+                (opened, Stream::new(SendHalf::mux(send), RecvHalf::mux(recv)))
             }
             Inner::Quic(connection) => {
-                let (Opened { protocol, priority }, send, recv) = connection.accept().await?;
-                let stream = Stream::new(SendHalf::quic(send), RecvHalf::quic(recv));
-                Some(Incoming { protocol, priority, stream })
+                let (opened, send, recv) = connection.accept().await?;
+                (opened, Stream::new(SendHalf::quic(send), RecvHalf::quic(recv)))
             }
         };
         let (protocol, trace) = match self.peer.protocol {

@@ -20,7 +20,7 @@ use self::{
     driver::Driver,
     state::{Shared, State},
 };
-use crate::{CallError, CloseReason, LinkError, link::Opened};
+use crate::{CallError, CloseReason, LinkError, link::Opened, metrics::OpenLink};
 
 /// One multiplexed connection.
 #[derive(Clone)]
@@ -46,9 +46,10 @@ impl Connection {
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         side: Side,
         config: Config,
+        open: OpenLink,
     ) -> Self {
         let shared = Arc::new(Shared::new(Mux::new(side, config)));
-        tokio::spawn(Driver::new(io, Arc::clone(&shared)));
+        tokio::spawn(Driver::new(io, Arc::clone(&shared), open));
         Self { held: Arc::new(Held { shared }) }
     }
 

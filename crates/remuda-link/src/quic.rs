@@ -25,7 +25,9 @@ use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 pub(crate) use self::stream::{RecvStream, SendStream};
 use crate::{
     CallError, CloseReason, DialCause, LinkError, StreamError, code, identity::CertificateFacts,
-    link::Opened, tls::Channel,
+    link::Opened,
+    metrics::{self, OpenLink},
+    tls::Channel,
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -41,6 +43,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// Streams whose first bytes are awaited at a time, and as many that wait to be accepted.
 const OPENING: usize = 256;
+/// How often the bytes of a connection are added to those of all others.
+const COUNT: Duration = Duration::from_secs(10);
 /// The longest reason for closing, in bytes.
 const MAX_REASON: usize = 1024;
 
@@ -336,6 +340,11 @@ impl Connection {
         self.shared.connection.close(VarInt::from_u32(code::CLOSED), reason.as_bytes());
     }
 
+    /// Counts the link and what it carries, from time to time and at its end.
+    pub(crate) fn count(&self, open: OpenLink) {
+        tokio::spawn(count(self.shared.connection.clone(), Arc::downgrade(&self.shared), open));
+    }
+
     pub(crate) fn rtt(&self) -> Duration {
         self.shared.connection.rtt()
     }
@@ -344,6 +353,26 @@ impl Connection {
     pub(crate) fn watch(&self) -> impl Fn() -> bool + Send + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().is_some_and(|shared| shared.connection.close_reason().is_none())
+    }
+}
+
+/// Ends with the connection, which it does not keep open.
+async fn count(connection: quinn::Connection, shared: Weak<Shared>, open: OpenLink) {
+    let (mut received, mut sent) = (0, 0);
+    loop {
+        let ended = timeout(COUNT, connection.closed()).await.ok();
+        let stats = connection.stats();
+        open.traffic().received.add(stats.udp_rx.bytes.saturating_sub(received));
+        open.traffic().sent.add(stats.udp_tx.bytes.saturating_sub(sent));
+        (received, sent) = (stats.udp_rx.bytes, stats.udp_tx.bytes);
+        let Some(error) = ended else { continue };
+        let reason = match shared.upgrade() {
+            Some(shared) => shared.reason(error),
+            // Nobody holds it any more: closed by being dropped.
+            None => CloseReason::Here(String::new()),
+        };
+        metrics::ended(&reason);
+        return;
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Leadership {
     pub last_log: u64,
     /// The last index that its state contains.
     pub applied: u64,
+    /// The last index that its newest snapshot contains; 0 without one.
+    pub snapshot: u64,
     /// Where voters and learners can be dialled.
     pub addresses: BTreeMap<NodeId, Vec<LinkUrl>>,
     /// On the leader: the last index that each other node has on its disk, once it has answered.
@@ -61,6 +63,7 @@ impl Leadership {
             learners: membership.learner_ids().filter_map(name).collect(),
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: metrics.last_applied.map_or(0, |id| id.index),
+            snapshot: metrics.snapshot.map_or(0, |id| id.index),
             addresses: membership
                 .nodes()
                 .filter_map(|(_, member)| Some((member.node()?, member.addresses.clone())))

@@ -6,9 +6,10 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use remuda_control::Consistency;
+use remuda_model::Failure;
 
 use crate::{
+    answer::Answer,
     api::Api,
     dto::{Health, Ready, Version},
     openapi,
@@ -27,8 +28,7 @@ pub(crate) async fn health() -> Json<Health> {
 ))]
 pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
     // Open to everybody: it says no more than that.
-    let cluster = api.control().cluster(Consistency::Stale).await;
-    let ready = cluster.is_ok_and(|cluster| cluster.leader.is_some());
+    let ready = api.control().is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready }))
 }
@@ -37,6 +37,21 @@ pub(crate) async fn ready(State(api): State<Api>) -> (StatusCode, Json<Ready>) {
 #[utoipa::path(get, path = "/version", tag = "api", responses((status = 200, body = Version)))]
 pub(crate) async fn version() -> Json<Version> {
     Json(Version { version: remuda_model::VERSION.to_owned(), api: "v1".to_owned() })
+}
+
+/// What is counted, for Prometheus
+///
+/// The names and units stand in `docs/metrics.md`. A control node may be configured to show them
+/// without a token.
+#[utoipa::path(get, path = "/metrics", tag = "api", responses(
+    (status = 200, description = "Text format 0.0.4 of Prometheus", body = String,
+        content_type = "text/plain"),
+))]
+pub(crate) async fn metrics(State(api): State<Api>) -> Answer<impl IntoResponse> {
+    // It reads files of the kernel, and walks over all links.
+    let text = tokio::task::spawn_blocking(move || api.metrics()).await;
+    let text = text.map_err(|error| Failure::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
 /// This document

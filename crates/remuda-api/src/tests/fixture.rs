@@ -39,6 +39,10 @@ impl Server {
     }
 
     pub(super) async fn with(limits: ApiLimits) -> Self {
+        Self::configured(|config| config.limits = limits).await
+    }
+
+    pub(super) async fn configured(change: impl FnOnce(&mut ApiConfig)) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let supervisor = Supervisor::new();
         let config = ControlConfig {
@@ -52,7 +56,8 @@ impl Server {
         let control = Control::open(config, supervisor.clone()).await.expect("opens");
         control.bootstrap(ClusterId::random(), "test", Vec::new()).await.expect("bootstraps");
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = ApiConfig { limits, ..ApiConfig::new(loopback) };
+        let mut config = ApiConfig::new(loopback);
+        change(&mut config);
         let address = serve(config, control.clone(), supervisor.clone()).await.expect("serves");
         let [read, operate, admin] = [Scope::Read, Scope::Operate, Scope::Admin].map(|scope| {
             let control = control.clone();

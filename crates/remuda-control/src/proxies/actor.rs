@@ -173,6 +173,7 @@ impl Actor {
         }
         let (send, recv) = stream.split();
         let replaced = self.session.replace(Open { send, recv, path });
+        self.control.shared.stats.owned.sessions.one();
         self.leaves_by = None;
         self.perform(&mut effects).await;
         // Only now that calls go the new way: a session that is relayed takes its way along.
@@ -182,6 +183,9 @@ impl Actor {
     }
 
     async fn lose(&mut self) {
+        if self.leaves_by.is_none() {
+            self.control.shared.stats.owned.sessions_lost.one();
+        }
         self.end_session();
         self.step(Input::Lost).await;
     }
@@ -206,6 +210,7 @@ impl Actor {
                 }
                 Effect::Acknowledge(number) => self.send(&FromOwner::Acknowledge(number)).await,
                 Effect::Moved { epoch, owner, addresses } => {
+                    self.control.shared.stats.owned.moves.one();
                     self.leaves_by = Some(Instant::now() + LINGER);
                     self.send(&FromOwner::Moved { epoch, owner, addresses }).await
                 }
@@ -272,6 +277,7 @@ impl Actor {
     /// Shows events to subscribers at once, and to job classes in their own time.
     fn report(&mut self, events: Vec<Event>, effects: &mut VecDeque<Effect>) {
         let Some(last) = events.iter().map(last_number).max() else { return };
+        events.iter().for_each(|event| self.control.shared.stats.owned.reported(event));
         let classes = &self.control.shared.classes;
         let concerns =
             |event: &Event| event.body.class().is_some_and(|class| classes.contains_key(class));

@@ -16,7 +16,10 @@ use tokio::{
 };
 
 use super::state::Shared;
-use crate::CloseReason;
+use crate::{
+    CloseReason,
+    metrics::{self, OpenLink},
+};
 
 /// Reads, and writes, in one go before the other direction and other tasks have their turn.
 const TURNS: usize = 8;
@@ -50,6 +53,7 @@ pub(super) struct Driver<Io> {
     sleep: Pin<Box<Sleep>>,
     /// `Some` once the link is closed.
     ending: Option<Ending>,
+    open: OpenLink,
 }
 
 /// The link is closed: what is left to do.
@@ -63,7 +67,7 @@ enum Ending {
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
-    pub(super) fn new(io: Io, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(io: Io, shared: Arc<Shared>, open: OpenLink) -> Self {
         let copy_below = if io.is_write_vectored() { COPY_BELOW } else { usize::MAX };
         let sleep = Box::pin(sleep_until(shared.started()));
         Self {
@@ -78,6 +82,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             woken: Vec::new(),
             sleep,
             ending: None,
+            open,
         }
     }
 
@@ -93,6 +98,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
                 Poll::Ready(Ok(count)) => count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(&error))),
             };
+            self.open.traffic().received.add(count as u64);
             if count == space {
                 self.read_size = (self.read_size * 4).min(MAX_READ);
             } else if count < self.read_size / 8 {
@@ -136,7 +142,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
             }
             match pin!(self.io.write_buf(&mut self.output)).poll(context)? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(_) => self.unflushed = true,
+                Poll::Ready(count) => {
+                    self.open.traffic().sent.add(count as u64);
+                    self.unflushed = true;
+                }
                 Poll::Pending => {
                     self.write_size = (self.write_size / 2).max(MIN_WRITE);
                     return Poll::Pending;
@@ -237,6 +246,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
     }
 
     fn end(&mut self, reason: CloseReason) {
+        metrics::ended(&reason);
         let silent =
             matches!(reason, CloseReason::Lost(_) | CloseReason::Silent | CloseReason::Peer(_));
         match &reason {
