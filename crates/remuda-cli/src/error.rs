@@ -29,6 +29,8 @@ pub(crate) struct Report {
 
 /// The exit code when Ctrl-C ends a command.
 pub(crate) const INTERRUPTED: u8 = 130;
+/// The exit code when the cluster answers and is not well.
+pub(crate) const UNHEALTHY: u8 = 8;
 /// The exit code when some of several nodes failed.
 pub(crate) const PARTIAL: u8 = 7;
 

@@ -1,15 +1,21 @@
 //! The state of the cluster as a whole, and whether it is well.
 
-use remuda_model::{ClusterId, Epoch, Failure, NodeId, NodeStatus};
-use remuda_state::ClusterRecord;
-use remuda_store::Leadership;
+mod health;
 
+use std::{collections::BTreeMap, time::Duration};
+
+use futures_util::future::join_all;
+use remuda_model::{ClusterId, Epoch, Failure, NodeId, NodeStatus};
+use remuda_runtime::wall_ms;
+use remuda_state::ClusterRecord;
+use remuda_wire::message::control::{self, Health};
+
+pub use self::health::Problem;
+use self::health::Sight;
 use crate::{Consistency, Control};
 
-/// How many log entries a control node may be behind before that is worth a word.
-const LAG: u64 = 1000;
-/// How many names a sentence lists.
-const NAMES: usize = 5;
+/// How long a control node may take to tell how it is.
+const ASKED: Duration = Duration::from_secs(1);
 
 /// The cluster as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,20 +32,41 @@ pub struct ClusterView {
     pub voters: Vec<NodeId>,
     /// The control nodes that replicate without a vote.
     pub learners: Vec<NodeId>,
-    /// All control nodes, with whether they own workers.
-    pub controls: Vec<(NodeId, bool)>,
+    /// All control nodes.
+    pub controls: Vec<ControlView>,
     /// The ownership counter.
     pub epoch: Epoch,
+    /// The protocol version that every control node speaks; what is newer is not written yet.
+    pub level: u16,
     /// The last log index of the answering node.
     pub last_log: u64,
     /// The last index that its state contains.
     pub applied: u64,
     /// How many nodes are known.
     pub nodes: usize,
-    /// Whether nothing needs attention.
-    pub healthy: bool,
-    /// What needs attention, in words; empty when healthy.
-    pub reasons: Vec<String>,
+    /// How many of them have each status.
+    pub by_status: BTreeMap<NodeStatus, usize>,
+    /// What needs attention; empty when the cluster is well.
+    pub problems: Vec<Problem>,
+}
+
+/// A control node as the answering one sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlView {
+    /// Its name.
+    pub id: NodeId,
+    /// Whether it owns workers.
+    pub active: bool,
+    /// Whether there is a link to it.
+    pub linked: bool,
+    /// How many entries of the answering node's log its log lacks, when known.
+    pub lag: Option<u64>,
+    /// How far its clock is ahead of that of the answering node, in milliseconds, when known.
+    pub skew_ms: Option<i64>,
+    /// When its last link was lost, in milliseconds since 1970.
+    pub lost_ms: Option<u64>,
+    /// What it says itself.
+    pub health: Option<Health>,
 }
 
 impl Control {
@@ -49,37 +76,49 @@ impl Control {
     ///
     /// [`Unavailable`](remuda_model::ErrorKind::Unavailable) with the code `no_cluster` when this
     /// node belongs to none yet, and when a linearizable read finds no leader; a stale one then
-    /// says so among the reasons.
+    /// says so among the problems.
     pub async fn cluster(&self, consistency: Consistency) -> Result<ClusterView, Failure> {
         self.freshen(consistency).await?;
-        let nodes = self.nodes(Consistency::Stale).await?;
+        let (nodes, said) = tokio::join!(self.nodes(Consistency::Stale), self.ask_controls());
+        let (nodes, mut said) = (nodes?, said);
         let state = self.shared.replica.state();
         let Some(ClusterRecord { id, name, .. }) = state.cluster().cloned() else {
             return Err(no_cluster());
         };
         let now = self.shared.replica.leadership().borrow().clone();
         let linked = self.shared.peers.linked();
-        let controls: Vec<(NodeId, bool)> = state
-            .nodes()
-            .filter(|node| node.roles.is_control())
-            .map(|node| (node.id.clone(), node.active))
+        let mut controls = Vec::new();
+        for node in state.nodes().filter(|node| node.roles.is_control()) {
+            let (health, skew_ms) = said.remove(&node.id).unzip();
+            // A log that is ahead of ours is not behind.
+            let log = now.matched.get(&node.id).copied();
+            let log = log.or_else(|| health.as_ref().map(|health| health.last_log));
+            controls.push(ControlView {
+                id: node.id.clone(),
+                active: node.active,
+                linked: linked.contains(&node.id),
+                lag: log.map(|at| now.last_log.saturating_sub(at)),
+                skew_ms: skew_ms.filter(|_| node.id != self.shared.me),
+                lost_ms: self.shared.peers.lost_ms(&node.id),
+                health,
+            });
+        }
+        let certificates = nodes
+            .iter()
+            .filter_map(|node| Some((node.id.clone(), state.certificate_until_ms(&node.id)?)))
             .collect();
-        let unlinked = |node: &&NodeId| !linked.contains(*node);
-        let health = Health {
+        let problems = health::problems(&Sight {
+            me: &self.shared.me,
             leadership: &now,
-            down: now.voters.iter().filter(unlinked).cloned().collect(),
-            inactive: controls
-                .iter()
-                .filter(|(_, active)| !active)
-                .map(|(node, _)| node.clone())
-                .collect(),
-            away: nodes
-                .iter()
-                .filter(|node| node.status == NodeStatus::NotConnected)
-                .map(|node| node.id.clone())
-                .collect(),
-        };
-        let reasons = health.reasons();
+            controls: &controls,
+            nodes: &nodes,
+            certificates: &certificates,
+            now_ms: wall_ms(),
+        });
+        let mut by_status = BTreeMap::new();
+        for node in &nodes {
+            *by_status.entry(node.status).or_default() += 1;
+        }
         Ok(ClusterView {
             id,
             name,
@@ -89,12 +128,60 @@ impl Control {
             learners: now.learners.iter().cloned().collect(),
             controls,
             epoch: state.epoch(),
+            level: state.level(),
             last_log: now.last_log,
             applied: now.applied,
             nodes: nodes.len(),
-            healthy: reasons.is_empty(),
-            reasons,
+            by_status,
+            problems,
         })
+    }
+
+    /// Whether this node knows a leader, so that it can answer reads and make changes.
+    pub fn is_ready(&self) -> bool {
+        let leadership = self.shared.replica.leadership();
+        let leadership = leadership.borrow();
+        self.is_member() && leadership.fault.is_none() && leadership.leader.is_some()
+    }
+
+    /// What this node knows of the replication, for people who look for a fault.
+    pub fn replica_state(&self) -> String {
+        format!("{:#?}", *self.shared.replica.leadership().borrow())
+    }
+
+    /// What the linked control nodes say of themselves, each with how far its clock is ahead.
+    async fn ask_controls(&self) -> BTreeMap<NodeId, (Health, i64)> {
+        let asked = self.shared.peers.linked().into_iter().map(|node| async move {
+            if node == self.shared.me {
+                return Some((node, (self.own_health(), 0)));
+            }
+            let sent_ms = wall_ms();
+            let answer = self.call_control(&node, &control::Call::Health, ASKED).await;
+            let Ok(control::Done::Health(health)) = answer else { return None };
+            // It read its clock somewhere between our two looks at ours.
+            let between = sent_ms.midpoint(wall_ms());
+            let skew = i128::from(health.wall_ms) - i128::from(between);
+            Some((node, (*health, i64::try_from(skew).unwrap_or(i64::MAX))))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// How this control node is.
+    pub(crate) fn own_health(&self) -> Health {
+        let now = self.shared.replica.leadership().borrow().clone();
+        let proxies = self.shared.proxies.all();
+        let live = proxies.iter().filter(|(_, proxy)| proxy.live().is_some()).count();
+        Health {
+            version: self.shared.release.version.to_owned(),
+            wall_ms: wall_ms(),
+            term: now.term,
+            leader: now.leader,
+            last_log: now.last_log,
+            applied: now.applied,
+            fault: now.fault,
+            linked: self.shared.peers.linked().into_iter().collect(),
+            workers: u32::try_from(live).unwrap_or(u32::MAX),
+        }
     }
 }
 
@@ -102,103 +189,4 @@ pub(crate) fn no_cluster() -> Failure {
     Failure::new(remuda_model::ErrorKind::Unavailable, "this node belongs to no cluster yet")
         .code("no_cluster")
         .hint("found one with `remuda agent --control --bootstrap`, or join one with `--join`")
-}
-
-/// What the judgement rests on.
-struct Health<'a> {
-    leadership: &'a Leadership,
-    /// Voters that this node has no link to.
-    down: Vec<NodeId>,
-    /// Control nodes that own no workers.
-    inactive: Vec<NodeId>,
-    /// Nodes that are not connected.
-    away: Vec<NodeId>,
-}
-
-impl Health<'_> {
-    fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        let Leadership { voters, matched, last_log, .. } = self.leadership;
-        if let Some(fault) = &self.leadership.fault {
-            reasons.push(format!("the replica of the answering node has stopped: {fault}"));
-        }
-        if self.leadership.leader.is_none() {
-            reasons.push("no leader is known: changes wait until a majority votes".to_owned());
-        }
-        if !self.down.is_empty() {
-            let down = names(&self.down);
-            let spare = voters.len().div_ceil(2).saturating_sub(1 + self.down.len());
-            let more = match spare {
-                0 => "no further voter may fail".to_owned(),
-                n => format!("{n} more may fail"),
-            };
-            reasons.push(format!("voters out of reach: {down}; {more}"));
-        }
-        if voters.len() > 1 && voters.len().is_multiple_of(2) {
-            let n = voters.len();
-            reasons.push(format!("{n} voters survive no more failures than {}", n - 1));
-        }
-        let behind: Vec<NodeId> = matched
-            .iter()
-            .filter(|(_, at)| last_log.saturating_sub(**at) > LAG)
-            .map(|(node, _)| node.clone())
-            .collect();
-        if !behind.is_empty() {
-            reasons.push(format!("control nodes behind in the log: {}", names(&behind)));
-        }
-        let inactive: Vec<NodeId> =
-            self.inactive.iter().filter(|node| !self.down.contains(node)).cloned().collect();
-        if !inactive.is_empty() {
-            reasons.push(format!("control nodes that own no workers: {}", names(&inactive)));
-        }
-        if !self.away.is_empty() {
-            reasons.push(format!("nodes not connected: {}", names(&self.away)));
-        }
-        reasons
-    }
-}
-
-fn names(nodes: &[NodeId]) -> String {
-    let listed: Vec<_> = nodes.iter().take(NAMES).map(NodeId::as_str).collect();
-    match nodes.len().saturating_sub(NAMES) {
-        0 => listed.join(", "),
-        more => format!("{} and {more} more", listed.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids(text: &str) -> Vec<NodeId> {
-        text.split_whitespace().map(|id| id.parse().unwrap()).collect()
-    }
-
-    fn reasons(voters: &str, leader: Option<&str>, down: &str, away: &str) -> Vec<String> {
-        let leadership = Leadership {
-            leader: leader.map(|id| id.parse().unwrap()),
-            voters: ids(voters).into_iter().collect(),
-            ..Leadership::default()
-        };
-        let (down, away) = (ids(down), ids(away));
-        Health { leadership: &leadership, down, inactive: Vec::new(), away }.reasons()
-    }
-
-    #[test]
-    fn a_cluster_in_order_gives_no_reason() {
-        assert_eq!(reasons("a b c", Some("a"), "", ""), Vec::<String>::new());
-        assert_eq!(reasons("a", Some("a"), "", ""), Vec::<String>::new());
-    }
-
-    #[test]
-    fn each_trouble_is_said_in_words() {
-        assert!(reasons("a b c", None, "", "")[0].contains("no leader"));
-        let down = reasons("a b c", Some("a"), "c", "");
-        assert_eq!(down, ["voters out of reach: c; no further voter may fail"]);
-        let down = reasons("a b c d e", Some("a"), "c", "");
-        assert_eq!(down, ["voters out of reach: c; 1 more may fail"]);
-        assert!(reasons("a b", Some("a"), "", "")[0].contains("2 voters"));
-        let away = reasons("a", Some("a"), "", "w1 w2 w3 w4 w5 w6");
-        assert_eq!(away, ["nodes not connected: w1, w2, w3, w4, w5 and 1 more"]);
-    }
 }

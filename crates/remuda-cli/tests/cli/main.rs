@@ -9,3 +9,4 @@ mod dev;
 mod errors;
 mod help;
 mod run;
+mod status;

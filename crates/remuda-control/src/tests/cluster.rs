@@ -14,12 +14,23 @@ use crate::Consistency;
 async fn three_control_nodes_become_three_voters_and_see_the_same() {
     let cluster = Cluster::start(&["c1", "c2", "c3"]).await;
     for node in &cluster.nodes {
-        let view = node.control.cluster(Consistency::Linearizable).await.expect("a view");
+        let view = until("links between all", async || {
+            let view = node.control.cluster(Consistency::Linearizable).await;
+            let view = view.map_err(|failure| failure.to_string())?;
+            // No worker part runs here, and nothing else is amiss.
+            match view.problems.as_slice() {
+                [only] if only.message == "nodes not connected: c1, c2, c3" => Ok(view),
+                others => Err(format!("{others:?}")),
+            }
+        });
+        let view = view.await;
         assert_eq!((&view.id, view.name.as_str()), (&cluster.id, "test"));
         assert_eq!(view.voters, [id("c1"), id("c2"), id("c3")]);
-        assert!(view.controls.iter().all(|(_, active)| *active));
-        // No worker part runs here, and nothing else is amiss.
-        assert_eq!(view.reasons, ["nodes not connected: c1, c2, c3"]);
+        for control in &view.controls {
+            assert!(control.active && control.linked, "{control:?}");
+            let health = control.health.as_ref().expect("asked");
+            assert_eq!(health.leader, view.leader, "{control:?}");
+        }
     }
     cluster.stop().await;
 }

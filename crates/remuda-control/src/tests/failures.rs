@@ -108,9 +108,10 @@ async fn without_a_majority_nothing_is_written_and_known_workers_still_work() {
     let refused = control.catch_up(std::time::Duration::from_millis(300)).await;
     assert_eq!(refused.expect_err("no majority").code, "no_leader");
     let view = control.cluster(Consistency::Stale).await.expect("a view");
-    assert!(!view.healthy);
-    assert!(view.reasons.iter().any(|reason| reason.contains("c2, c3")), "{:?}", view.reasons);
-    assert!(view.controls.iter().all(|(_, active)| *active), "nobody is declared dead");
+    let down = view.problems.iter().find(|problem| problem.code == "voter_unreachable");
+    assert!(down.is_some_and(|down| down.message.contains("c2, c3")), "{:?}", view.problems);
+    assert!(view.controls.iter().all(|control| control.active), "nobody is declared dead");
+    assert!(view.controls.iter().all(|control| control.linked == control.lost_ms.is_none()));
     assert_eq!(worker.n_sessions(), 1);
     cluster.stop().await;
 }
