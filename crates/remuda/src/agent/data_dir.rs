@@ -28,6 +28,9 @@ pub enum DataDirError {
     /// Another agent runs on it.
     #[error("data directory `{}` is in use by another agent", .0.display())]
     InUse(PathBuf),
+    /// It holds something already.
+    #[error("`{}` is not empty", .0.display())]
+    NotEmpty(PathBuf),
     /// The operating system refuses.
     #[error("cannot use `{}`", path.display())]
     Io {
@@ -61,6 +64,7 @@ impl DataDirError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::NotEmpty(_) => ErrorKind::Exists,
             Self::InUse(_) | Self::Foreign { .. } => ErrorKind::Conflict,
             Self::Io { .. } => ErrorKind::Invalid,
             Self::Damaged { .. } => ErrorKind::Internal,
@@ -71,6 +75,7 @@ impl DataDirError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::InUse(_) => "stop the other agent, or give this one a --data-dir of its own",
+            Self::NotEmpty(_) => "choose a directory that is empty or does not exist",
             Self::Foreign { .. } => "use another --data-dir, or the name and role it was made with",
             Self::Io { .. } => {
                 "the directory must be writable by this user and have space; choose another with --data-dir"
@@ -112,6 +117,37 @@ impl DataDir {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(path.to_owned())),
             Err(errno) => Err(at(errno.into())),
+        }
+    }
+
+    /// As [`open`](Self::open), for a directory that is missing or empty.
+    pub(crate) fn open_empty(path: &Path) -> Result<Self, DataDirError> {
+        let at = |source| DataDirError::Io { path: path.to_owned(), source };
+        match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(at(error)),
+            Ok(entries) => {
+                for entry in entries {
+                    // A file system of its own begins with it.
+                    if entry.map_err(at)?.file_name() != "lost+found" {
+                        return Err(DataDirError::NotEmpty(path.to_owned()));
+                    }
+                }
+            }
+        }
+        Self::open(path)
+    }
+
+    /// Takes away everything that was put into it, after a failure.
+    pub(crate) fn clear(self) {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_name() != "lost+found") {
+            let path = entry.path();
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), %error, "cannot remove");
+            }
         }
     }
 

@@ -40,6 +40,15 @@ pub enum AgentError {
     /// The cluster refused it.
     #[error("the cluster did not admit this node")]
     Join(#[source] Failure),
+    /// A backup cannot be turned into this node.
+    #[error("cannot restore this node")]
+    Backup(#[source] Failure),
+    /// The directory is not that of a control node.
+    #[error("`{}` is no data directory of a control node", dir.display())]
+    NoControlNode {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The CA of the cluster cannot be made or used.
     #[error("cannot use the CA of the cluster")]
     Authority(#[source] Source),
@@ -83,7 +92,8 @@ impl AgentError {
             Self::DataDir(error) => error.kind(),
             Self::ClusterExists { .. } => ErrorKind::Exists,
             Self::NoCluster | Self::Incomplete { .. } | Self::Listen { .. } => ErrorKind::Invalid,
-            Self::Join(failure) => failure.kind,
+            Self::Join(failure) | Self::Backup(failure) => failure.kind,
+            Self::NoControlNode { .. } => ErrorKind::NotFound,
             Self::Api(error) => error.kind(),
             Self::ClusterFile { .. } | Self::Authority(_) | Self::Part { .. } => {
                 ErrorKind::Internal
@@ -105,7 +115,8 @@ impl AgentError {
             Self::Incomplete { .. } => {
                 "a control node prints a token with `remuda cluster join-token worker`"
             }
-            Self::Join(failure) => return failure.hint.clone(),
+            Self::Join(failure) | Self::Backup(failure) => return failure.hint.clone(),
+            Self::NoControlNode { .. } => "give the --data-dir with which its agent was started",
             Self::Api(error) => return error.hint().map(str::to_owned),
             Self::Listen { .. } => {
                 "the port may be taken or the address foreign to this machine; port 0 takes a free one"

@@ -15,6 +15,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use remuda_model::{Chain, ErrorKind, Failure};
+use remuda_runtime::trace;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, timeout_at};
 
@@ -157,6 +158,11 @@ impl Transport {
         self.in_time(deadline, &method, work).await
     }
 
+    /// Makes a call whose answer is no JSON.
+    pub(super) async fn bytes(&self, call: Call) -> Result<Bytes, Failure> {
+        self.whole(call).await
+    }
+
     async fn whole(&self, call: Call) -> Result<Bytes, Failure> {
         let (status, bytes) = self.raw(call).await?;
         if status.is_success() { Ok(bytes) } else { Err(failure(status, &bytes)) }
@@ -219,6 +225,9 @@ impl Transport {
             .header(HOST, self.address.authority())
             .header(USER_AGENT, concat!("remuda/", env!("CARGO_PKG_VERSION")))
             .header(AUTHORIZATION, self.authorization.clone());
+        if let Some(context) = trace::current() {
+            request = request.header("traceparent", context.to_string());
+        }
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
