@@ -1,14 +1,20 @@
-//! Log lines of the agent, on standard error.
+//! Log lines of the agent, on standard error; the last ones are kept.
+
+mod recent;
+mod redact;
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+pub(crate) use self::{recent::Recent, redact::redact};
 use crate::{config::LogFormat, environment::Environment};
 
-/// Starts logging. Colours appear on a terminal only, unless `NO_COLOR` forbids them.
-pub(crate) fn start(format: LogFormat, filter: EnvFilter, environment: &Environment) {
-    let builder = fmt().with_writer(std::io::stderr).with_env_filter(filter);
+/// Starts logging; gives the lines that are kept. Colours appear on a terminal only, unless
+/// `NO_COLOR` forbids them.
+pub(crate) fn start(format: LogFormat, filter: EnvFilter, environment: &Environment) -> Recent {
+    let recent = Recent::default();
+    let builder = fmt().with_writer(recent.clone()).with_env_filter(filter);
     // A line that cannot be written, on a full disk, is lost; complaining about it in the same
     // place would panic.
     let builder = builder.log_internal_errors(false);
@@ -23,4 +29,5 @@ pub(crate) fn start(format: LogFormat, filter: EnvFilter, environment: &Environm
             builder.with_ansi(colours).with_target(true).compact().try_init().is_err()
         }
     };
+    recent
 }
