@@ -2,12 +2,16 @@
 
 mod health;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use remuda_model::{ClusterId, Epoch, Failure, NodeId, NodeStatus};
 use remuda_runtime::wall_ms;
 use remuda_state::ClusterRecord;
+use remuda_store::Leadership;
 use remuda_wire::message::control::{self, Health};
 
 pub use self::health::Problem;
@@ -122,7 +126,8 @@ impl Control {
         Ok(ClusterView {
             id,
             name,
-            leader: now.leader.clone(),
+            // A leader without a majority does not know whether there is another one.
+            leader: now.leader.clone().filter(|_| !now.is_leader || has_majority(&now, &linked)),
             term: now.term,
             voters: now.voters.iter().cloned().collect(),
             learners: now.learners.iter().cloned().collect(),
@@ -139,9 +144,12 @@ impl Control {
 
     /// Whether this node knows a leader, so that it can answer reads and make changes.
     pub fn is_ready(&self) -> bool {
-        let leadership = self.shared.replica.leadership();
-        let leadership = leadership.borrow();
-        self.is_member() && leadership.fault.is_none() && leadership.leader.is_some()
+        let now = self.shared.replica.leadership().borrow().clone();
+        let may_lead = || has_majority(&now, &self.shared.peers.linked());
+        self.is_member()
+            && now.fault.is_none()
+            && now.leader.is_some()
+            && (!now.is_leader || may_lead())
     }
 
     /// What this node knows of the replication, for people who look for a fault.
@@ -183,6 +191,11 @@ impl Control {
             workers: u32::try_from(live).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// Whether a majority of the voters is among the linked control nodes.
+fn has_majority(leadership: &Leadership, linked: &BTreeSet<NodeId>) -> bool {
+    2 * leadership.voters.intersection(linked).count() > leadership.voters.len()
 }
 
 pub(crate) fn no_cluster() -> Failure {

@@ -48,9 +48,9 @@ async fn the_screen_names_what_is_wrong_until_it_is_right() {
     assert!(row.contains("lost"), "{row}");
     assert!(codes(&lab, "c1").await.contains(&"voter_unreachable".to_owned()));
 
-    // Without a leader it still says what the node that is asked knows.
+    // Without a majority it still says what the node that is asked knows.
     lab.node_mut("c2").kill9();
-    let screen = status(&lab, "c1", |seen| seen.stdout.contains("no leader is known")).await;
+    let screen = status(&lab, "c1", |seen| seen.stdout.contains("no majority")).await;
     assert_eq!(screen.code, UNHEALTHY, "{screen:?}");
 
     lab.node_mut("c2").start();

@@ -66,19 +66,24 @@ fn consensus(sight: &Sight<'_>, found: &mut Vec<Problem>) {
             say(found, "replica_stopped", message, hint);
         }
     }
-    if leader.is_none() {
-        say(
-            found,
-            "no_leader",
-            "no leader is known: changes wait until a majority votes".to_owned(),
-            "start control nodes until a majority runs; see docs/operations.md when they are lost",
-        );
-    }
     let unlinked = |node: &&NodeId| {
         let view = sight.controls.iter().find(|control| control.id == **node);
         **node != *sight.me && view.is_none_or(|control| !control.linked)
     };
     let down: Vec<NodeId> = voters.iter().filter(unlinked).cloned().collect();
+    let hint =
+        "start control nodes until a majority runs; see docs/operations.md when they are lost";
+    if !down.is_empty() && 2 * down.len() >= voters.len() {
+        let message = "no majority of the voters is in reach: changes wait".to_owned();
+        say(found, "no_majority", message, hint);
+    } else if leader.is_none() {
+        say(
+            found,
+            "no_leader",
+            "no leader is known: changes wait until a majority votes".to_owned(),
+            hint,
+        );
+    }
     if !down.is_empty() {
         let spare = voters.len().div_ceil(2).saturating_sub(1 + down.len());
         let more = match spare {

@@ -109,6 +109,12 @@ fn consensus_in_trouble() {
     herd.controls[2].linked = false;
     assert_eq!(herd.only().1, "voters out of reach: c; 1 more may fail");
 
+    let mut herd = Herd::new(&["a", "b", "c"]);
+    herd.controls[1].linked = false;
+    herd.controls[2].linked = false;
+    let codes: Vec<_> = herd.problems().iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["no_majority", "voter_unreachable"], "whoever leads, as far as we know");
+
     assert_eq!(Herd::new(&["a", "b"]).only().0, "even_voters");
 
     let mut herd = Herd::new(&["a", "b", "c"]);
