@@ -52,7 +52,7 @@ fn a_cluster_that_is_well() {
     "#]]
     .assert_eq(&outcome.stdout);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
-    assert_eq!(api.asked(), ["GET /v1/cluster "]);
+    assert_eq!(api.asked(), ["GET /v1/cluster"]);
 }
 
 #[test]
