@@ -1,8 +1,16 @@
 //! TCP, and TLS over it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Connected, Io};
@@ -11,20 +19,30 @@ use crate::tls::{Channel, server_name};
 /// How long one address may take when there is another.
 const ONE_OF_MANY: Duration = Duration::from_secs(3);
 
-/// Connects to the first address that answers.
-pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
+/// Connects to the first address that answers, from `source` if one is given.
+pub(crate) async fn connect(
+    addresses: &[SocketAddr],
+    source: Option<IpAddr>,
+) -> io::Result<(TcpStream, SocketAddr)> {
     let Some((last, others)) = addresses.split_last() else {
         return Err(io::ErrorKind::AddrNotAvailable.into());
     };
     for address in others {
-        if let Ok(Ok(stream)) = timeout(ONE_OF_MANY, TcpStream::connect(address)).await {
+        if let Ok(Ok(stream)) = timeout(ONE_OF_MANY, open(*address, source)).await {
             stream.set_nodelay(true)?;
             return Ok((stream, *address));
         }
     }
-    let stream = TcpStream::connect(last).await?;
+    let stream = open(*last, source).await?;
     stream.set_nodelay(true)?;
     Ok((stream, *last))
+}
+
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind((source, 0).into())?;
+    socket.connect(address).await
 }
 
 /// A connection as it is.
