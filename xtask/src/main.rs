@@ -7,6 +7,7 @@ mod test;
 mod tidy;
 
 use std::process::ExitCode;
+mod upgrade;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -17,6 +18,12 @@ commands:
   tidy             the rules of the repository that no compiler checks
   bench [NAME…]    measures (rpc, idle, dev, build) and prints what belongs into docs/benchmarks.md
 
+  fuzz [TARGET…] [--seconds S | --executions N]
+                   hostile bytes for every parser, guided by coverage
+  upgrade [--rounds N]
+                   rolling upgrades of a cluster under load, each in another order
+  sim [--seeds N | --seed S | --mutants]
+                   whole clusters under a simulated network, repeatable from their seeds
 example:
   cargo xtask test";
 
@@ -32,6 +39,9 @@ fn main() -> ExitCode {
             shell::say(USAGE);
             return ExitCode::from(2);
         }
+        ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["upgrade", rest @ ..] => upgrade::run(rest),
+        ["sim", words @ ..] => sim::run(words),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

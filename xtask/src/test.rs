@@ -29,7 +29,8 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
     )?;
     // Tests with real processes run the binary: build it first, so that all of them find it.
-    step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]))?;
+    let features = ["--features", "fixture-previous"];
+    step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]).args(features))?;
     let mut skipped = Vec::new();
     for (program, package, tests) in PROGRAMS {
         let is_there = quick || has(program) || (apt(&[package]) && has(program));

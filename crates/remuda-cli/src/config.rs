@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use file::ConfigFile;
 pub(crate) use resolve::default_data_dir;
 
-use crate::{args::AgentArgs, environment::Environment, error::Report};
+use crate::{args::AgentArgs, environment::Environment, error::Report, otlp::Endpoint};
 
 /// What the options of the command line say, by the key of the setting.
 pub(crate) type Overrides = BTreeMap<&'static str, String>;
@@ -45,8 +45,19 @@ pub(crate) struct NodeConfig {
     pub(crate) drain_limit: Duration,
     pub(crate) log_filter: EnvFilter,
     pub(crate) log_format: LogFormat,
+    /// Where spans go, if anywhere.
+    pub(crate) traces: Option<Traces>,
     /// Each setting with its value and origin, for `config show`.
     pub(crate) effective: Vec<Effective>,
+}
+
+/// The export of traces.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Traces {
+    /// The collector.
+    pub(crate) endpoint: Endpoint,
+    /// The part of the requests without a trace for which one is begun, 0 to 1.
+    pub(crate) ratio: f64,
 }
 
 /// How log lines look.

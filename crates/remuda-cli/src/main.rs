@@ -8,6 +8,7 @@ mod dev;
 mod environment;
 mod error;
 mod logging;
+mod otlp;
 mod output;
 mod signals;
 

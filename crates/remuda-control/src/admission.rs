@@ -9,6 +9,7 @@ use crate::{
     Control,
     announce::in_use,
     control::Shared,
+    level::too_old,
     tokens::{check, client_name},
 };
 
@@ -44,6 +45,10 @@ impl Admission for Gate {
         let is_me = peer.role != Role::Client && peer.node == self.shared.me;
         if is_me && self.shared.generation().is_some_and(|mine| mine != peer.generation) {
             return Err(in_use(&peer.node));
+        }
+        if let Some(failure) = too_old(&self.shared.replica.state(), peer) {
+            tracing::warn!(%failure, "a control node was refused");
+            return Err(failure);
         }
         Ok(())
     }

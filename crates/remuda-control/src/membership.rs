@@ -9,7 +9,7 @@ use remuda_model::{
     Chain, ErrorKind, Failure, Generation, Labels, LinkUrl, NodeId, Revision, Roles,
 };
 use remuda_runtime::Backoff;
-use remuda_state::{Change, NodeRecord};
+use remuda_state::{Change, Command, NodeRecord};
 use remuda_store::{Leadership, MembershipError};
 use remuda_wire::message::control::{self, Enlist};
 use tokio::{
@@ -105,6 +105,8 @@ impl Control {
             linked: self.shared.peers.linked(),
             voters: leadership.voters.clone(),
             learners: leadership.learners.clone(),
+            level: state.cluster().map(|_| state.level()),
+            spoken: self.spoken(),
         }
     }
 
@@ -121,6 +123,11 @@ impl Control {
             }
             Step::SetVoters(voters) => limited(replica.set_voters(voters.clone())).await,
             Step::Remove(node) => limited(replica.remove(node)).await,
+            Step::RaiseLevel(level) => {
+                // By this replica only: another leader may see control nodes that speak less.
+                let raise = Command::once(Change::RaiseLevel { level: *level });
+                replica.propose(raise, STEP).await.map(drop).map_err(Failure::from)
+            }
         };
         if let Err(failure) = taken {
             // It is seen and tried again with the next look.

@@ -151,6 +151,12 @@ impl Control {
                 .code("control_unreachable")
                 .hint("it may be down, or be restarting; see `remuda cluster status`"));
         };
+        if link.peer().protocol < call.since() {
+            let message = format!("control node `{control}` is too old for this call");
+            return Err(Failure::new(ErrorKind::Unavailable, message)
+                .code("version_too_old")
+                .hint("finish the upgrade; see `remuda cluster status`"));
+        }
         let body = remuda_wire::encode(call);
         let what = || format!("control node `{control}`");
         match link.call(CONTROL, Priority::Calls, body, limit).await {

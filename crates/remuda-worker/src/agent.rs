@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use remuda_model::{EventBody, Generation, LinkUrl, NodeId, NodeStats, Roles};
@@ -12,8 +13,13 @@ use remuda_wire::message::announce::Announce;
 use tokio::sync::mpsc;
 
 use crate::{
-    epoch::EpochGate, labels::LabelBook, node_class, registry::Registry, spool::Spool,
-    store::Store, tasks::Tasks,
+    epoch::EpochGate,
+    labels::LabelBook,
+    node_class::{self, Slot},
+    registry::Registry,
+    spool::Spool,
+    store::Store,
+    tasks::Tasks,
 };
 
 /// What all parts of a worker share.
@@ -21,6 +27,7 @@ use crate::{
 pub(crate) struct Agent {
     pub(crate) node: NodeId,
     pub(crate) generation: Generation,
+    pub(crate) version: &'static str,
     pub(crate) roles: Roles,
     pub(crate) data_dir: PathBuf,
     pub(crate) attributes: BTreeMap<String, String>,
@@ -35,6 +42,9 @@ pub(crate) struct Agent {
     pub(crate) store: Store,
     /// See [`Announce::boot`].
     pub(crate) boot: u64,
+    /// When this process began to be a node.
+    pub(crate) since: Instant,
+    pub(crate) diagnosis: Slot,
     /// Cancelled when the agent shuts down.
     pub(crate) stop: CancellationToken,
 }
@@ -48,7 +58,7 @@ impl Agent {
             generation: self.generation,
             boot: self.boot,
             roles: self.roles,
-            version: remuda_model::VERSION.to_owned(),
+            version: self.version.to_owned(),
             addresses,
             labels: self.labels.get(),
             attributes: self.attributes.clone(),

@@ -1,6 +1,7 @@
 //! The class `node`, which every node has: what it is, its status, labels, data and tasks.
 
 mod data;
+mod diagnosis;
 mod measure;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use self::{
     data::DataBook,
+    diagnosis::Slot,
     measure::{facts, measure},
 };
 use crate::{labels::LabelBook, status::Wanted, tasks::Tasks};
@@ -47,6 +49,9 @@ pub enum NodeRequest {
     Delete(String),
     /// Its tasks, ended ones included.
     Tasks,
+    /// What helps to find out what is wrong with it, as JSON and without secrets; for reading only,
+    /// its form may change with every version.
+    Debug,
 }
 
 /// The answers of a node.
@@ -59,7 +64,7 @@ pub enum NodeReply {
     Status(NodeStatus),
     /// To `labels`, `update_labels` and `remove_labels`.
     Labels(Labels),
-    /// To `get`.
+    /// To `get` and `debug`.
     Value(Value),
     /// To `put`.
     Done(()),
@@ -108,11 +113,13 @@ pub(crate) struct NodeClass {
     pub(crate) node: NodeId,
     pub(crate) roles: Roles,
     pub(crate) generation: Generation,
+    pub(crate) version: &'static str,
     pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) tasks: Tasks,
     pub(crate) labels: Arc<LabelBook>,
     pub(crate) data: DataBook,
+    pub(crate) diagnosis: Slot,
 }
 
 impl NodeClass {
@@ -123,7 +130,7 @@ impl NodeClass {
             node: self.node.clone(),
             roles: self.roles,
             generation: self.generation,
-            version: remuda_model::VERSION.to_owned(),
+            version: self.version.to_owned(),
             status: *self.tasks.status().borrow(),
             hostname: fact(measure::HOSTNAME),
             os: fact(measure::OS),
@@ -169,6 +176,7 @@ impl JobClass for NodeClass {
             }
             NodeRequest::Delete(key) => NodeReply::Deleted(self.data.delete(&key).await?),
             NodeRequest::Tasks => NodeReply::Tasks(self.tasks.list().await?),
+            NodeRequest::Debug => NodeReply::Value(self.diagnose().await),
         })
     }
 }
@@ -189,6 +197,7 @@ mod tests {
                 NodeRequest::Put { key: "k".to_owned(), value: serde_json::json!([1]) },
             ),
             (r#""tasks""#, NodeRequest::Tasks),
+            (r#""debug""#, NodeRequest::Debug),
         ] {
             assert_eq!(serde_json::from_str::<NodeRequest>(json).expect(json), request);
         }

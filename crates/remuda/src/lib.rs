@@ -37,6 +37,9 @@ pub mod control {
     pub use remuda_wire::message::control::Subscribe;
 }
 
+/// Traces: what this process did, for exporters of a program's own.
+pub use remuda_runtime::trace;
+
 /// Links, for programs with protocols of their own.
 pub mod link {
     pub use remuda_link::{Link, Priority, Router, Stream};

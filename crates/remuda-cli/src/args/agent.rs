@@ -58,6 +58,9 @@ pub(crate) struct AgentArgs {
     /// Serve the API without TLS beyond this machine
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     api_insecure: Option<String>,
+    /// Show `/metrics` of the API to callers without a token
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    metrics_open: Option<String>,
     /// Allow links without encryption beyond this machine
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_plaintext: Option<String>,
@@ -73,6 +76,12 @@ pub(crate) struct AgentArgs {
     /// `text`, or `json` for machines
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// OpenTelemetry collector for traces, such as `http://127.0.0.1:4318`
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Part of the requests for which a trace is begun, 0 to 1
+    #[arg(long, value_name = "RATIO")]
+    trace_ratio: Option<String>,
     /// Shut down when the standard input ends
     #[arg(long, hide = true)]
     pub(crate) exit_with_parent: bool,
@@ -98,11 +107,14 @@ impl AgentArgs {
             ("api", &self.api),
             ("api_hosts", &self.api_hosts),
             ("api_insecure", &self.api_insecure),
+            ("metrics_open", &self.metrics_open),
             ("allow_plaintext", &self.allow_plaintext),
             ("cluster_name", &self.cluster_name),
             ("drain_limit", &self.drain_limit),
             ("log_level", &self.log_level),
             ("log_format", &self.log_format),
+            ("otlp_endpoint", &self.otlp_endpoint),
+            ("trace_ratio", &self.trace_ratio),
         ];
         given.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect()
     }

@@ -5,16 +5,19 @@ mod ready;
 
 pub(crate) use ready::Ready;
 
-use remuda::agent::{Agent, AgentConfig, AgentError};
+use remuda::agent::{Agent, AgentConfig, AgentError, Diagnosis};
 use remuda_model::ErrorKind;
+use remuda_runtime::trace;
+use serde_json::json;
 
 use crate::{
     args::AgentArgs,
-    config::{self, NodeConfig},
+    config::{self, Effective, NodeConfig},
     dev::holders,
     environment::Environment,
     error::{Report, Stop},
-    logging,
+    logging::{self, Recent},
+    otlp::{Export, Source},
     signals::Signals,
 };
 
@@ -22,18 +25,30 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     let config = config::load(args, environment)?;
     let mut signals = Signals::listen()?;
     let mut parent = parent::Parent::watch(args.exit_with_parent);
+    let traces = config.traces.clone();
+    let effective = config.effective.clone();
     let (format, mut config, filter) = agent_config(config)?;
     config.preferred_api_port = args.prefer_api_port;
+    #[cfg(feature = "fixture-previous")]
+    if environment.get("REMUDA_FIXTURE_RELEASE") == Some("previous") {
+        config.release = remuda_model::Release::PREVIOUS;
+    }
     // The directory may be in use: only its owner may take back what is said there.
     config.stale_files.push(ready::FILE.into());
     let data_dir = config.data_dir.clone();
-    logging::start(format, filter, environment);
+    let recent = logging::start(format, filter, environment);
+    config.diagnosis = Some(diagnosis(effective, recent));
+    let spans = traces.as_ref().and_then(|traces| trace::collect(traces.ratio));
+    let release = config.release;
     let started = tokio::select! {
         started = Box::pin(Agent::start(config)) => started,
         asked = signals.next() => return Err(Stop::Exit(asked.exit_code())),
         () = parent.gone() => return Ok(()),
     };
     let agent = started.map_err(|error| report(&error))?;
+    let export = traces.zip(spans).map(|(traces, spans)| {
+        Export::start(traces.endpoint, Source::of(agent.node(), release), spans)
+    });
     ready::write(&data_dir, &agent)?;
     let links: Vec<_> = agent.link_addresses().iter().map(ToString::to_string).collect();
     tracing::info!(node = %agent.node(), links = links.join(","), "the node runs");
@@ -49,11 +64,22 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
         return Ok(());
     }
     tracing::info!("shutting down; a second signal ends at once");
+    let ending = async {
+        Box::pin(agent.shutdown()).await;
+        if let Some(export) = export {
+            export.finish().await;
+        }
+    };
     let asked_again = tokio::select! {
-        () = Box::pin(agent.shutdown()) => None,
+        () = ending => None,
         asked = signals.next() => Some(asked),
     };
     asked_again.map_or(Ok(()), |asked| Err(Stop::Exit(asked.exit_code())))
+}
+
+/// What a bug report says about this program: its settings, without secrets, and its last log lines.
+fn diagnosis(effective: Vec<Effective>, recent: Recent) -> Diagnosis {
+    Box::new(move || json!({ "settings": effective, "log": recent.lines() }))
 }
 
 /// What the library needs, and what only this program does.

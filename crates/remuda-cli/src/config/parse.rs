@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use remuda_model::{LinkUrl, Span};
 
 use super::LogFormat;
+use crate::otlp::Endpoint;
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text {
@@ -45,6 +46,16 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("`{text}` is neither `text` nor `json`")),
     }
+}
+
+/// A collector of traces; no text for none.
+pub(super) fn collector(text: &str) -> Result<Option<Endpoint>, String> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some) }
+}
+
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("`{text}` is no number from 0 to 1"))
 }
 
 /// For types that parse themselves.

@@ -124,6 +124,9 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
     });
     let hosts = from.get("api_hosts", None, parse::names).unwrap_or_default();
     let insecure = from.get("api_insecure", Some("false"), parse::boolean).unwrap_or_default();
+    let open_metrics = from.get("metrics_open", Some("false"), parse::boolean).unwrap_or_default();
+    let endpoint = from.get("otlp_endpoint", Some(""), parse::collector).flatten();
+    let ratio = from.get("trace_ratio", Some("1"), parse::ratio).unwrap_or_default();
     let token_file = from.get("token_file", None, |text| {
         let path = parse::path(text)?;
         read_token(&path).map_err(|reason| format!("{}: {reason}", path.display()))
@@ -138,7 +141,12 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         listen: from.get("listen", listen, parse::urls).unwrap_or_default(),
         advertise: from.get("advertise", Some(""), parse::urls).unwrap_or_default(),
         labels: from.get("labels", Some(""), parse::itself).unwrap_or_default(),
-        api: api_address.flatten().map(|address| ApiListen { address, insecure, hosts }),
+        api: api_address.flatten().map(|address| ApiListen {
+            address,
+            insecure,
+            hosts,
+            open_metrics,
+        }),
         allow_plaintext: from
             .get("allow_plaintext", Some("false"), parse::boolean)
             .unwrap_or_default(),
@@ -150,6 +158,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         log_format: from
             .get("log_format", Some("text"), parse::log_format)
             .unwrap_or(super::LogFormat::Text),
+        traces: endpoint.map(|endpoint| super::Traces { endpoint, ratio }),
         effective: Vec::new(),
     }
 }

@@ -23,7 +23,7 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 18] = [
+pub(super) const SETTINGS: [Setting; 21] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
@@ -38,11 +38,15 @@ pub(super) const SETTINGS: [Setting; 18] = [
     setting("api", "REMUDA_API"),
     setting("api_hosts", "REMUDA_API_HOSTS"),
     setting("api_insecure", "REMUDA_API_INSECURE"),
+    setting("metrics_open", "REMUDA_METRICS_OPEN"),
     setting("allow_plaintext", "REMUDA_ALLOW_PLAINTEXT"),
     setting("cluster_name", "REMUDA_CLUSTER_NAME"),
     setting("drain_limit", "REMUDA_DRAIN_LIMIT"),
     setting("log_level", "REMUDA_LOG"),
     setting("log_format", "REMUDA_LOG_FORMAT"),
+    // The names that OpenTelemetry gives them.
+    setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    setting("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
 ];
 
 /// The setting of a key.

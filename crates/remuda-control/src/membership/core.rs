@@ -29,6 +29,20 @@ pub(crate) struct Sight {
     pub voters: BTreeSet<NodeId>,
     /// Who replicates without a vote.
     pub learners: BTreeSet<NodeId>,
+    /// The level of the cluster, once it is founded.
+    pub level: Option<u16>,
+    /// The protocol versions of those it has a link to, itself included.
+    pub spoken: BTreeMap<NodeId, u16>,
+}
+
+impl Sight {
+    /// The level that all control nodes speak, when it is higher than the present one. One that is
+    /// away may come back as an older version, so it holds the level down until it is removed.
+    fn next_level(&self) -> Option<u16> {
+        let all = self.controls.keys().chain(&self.voters).chain(&self.learners);
+        let lowest = all.map(|node| self.spoken.get(node)).min()??;
+        self.level.is_some_and(|level| level < *lowest).then_some(*lowest)
+    }
 }
 
 /// One thing to do.
@@ -42,6 +56,8 @@ pub(crate) enum Step {
     SetVoters(BTreeSet<NodeId>),
     /// Replicate no longer to this node.
     Remove(NodeId),
+    /// Everybody speaks this protocol version.
+    RaiseLevel(u16),
 }
 
 /// Decides for one term of leadership.
@@ -107,6 +123,7 @@ impl Membership {
                 steps.push(Step::Remove(node.clone()));
             }
         }
+        steps.extend(sight.next_level().map(Step::RaiseLevel));
         steps
     }
 
@@ -169,6 +186,8 @@ mod tests {
             linked: ids(linked),
             voters: ids(voters),
             learners: ids(learners),
+            level: None,
+            spoken: BTreeMap::new(),
         }
     }
 
@@ -257,6 +276,38 @@ mod tests {
         assert_eq!(core.look(secs(1), &sight), [Step::Remove(id("c"))]);
     }
 
+    /// The step that follows when control nodes speak these versions.
+    fn raised(level: u16, spoken: &[(&str, u16)]) -> Vec<Step> {
+        let mut sight = sight("a b", "a b c", "a b c", "");
+        sight.controls.get_mut(&id("c")).expect("it votes").active = true;
+        sight.level = Some(level);
+        sight.spoken = spoken.iter().map(|(node, version)| (id(node), *version)).collect();
+        core().look(secs(0), &sight)
+    }
+
+    #[test]
+    fn the_level_is_raised_when_every_control_node_speaks_it() {
+        assert_eq!(raised(1, &[("a", 2), ("b", 2), ("c", 2)]), [Step::RaiseLevel(2)]);
+        assert_eq!(raised(2, &[("a", 2), ("b", 2), ("c", 2)]), []);
+        assert_eq!(raised(1, &[("a", 3), ("b", 3), ("c", 2)]), [Step::RaiseLevel(2)]);
+        assert_eq!(raised(1, &[("a", 2), ("b", 2), ("c", 1)]), [], "one is older");
+        assert_eq!(raised(1, &[("a", 2), ("b", 2)]), [], "one is away");
+        assert_eq!(raised(1, &[("a", 2), ("c", 2)]), [], "another one is away");
+    }
+
+    #[test]
+    fn a_control_node_that_left_holds_the_level_until_it_is_removed() {
+        let mut sight = sight("a b", "a b", "a", "b");
+        sight.level = Some(1);
+        sight.spoken = [(id("a"), 2), (id("b"), 2)].into();
+        sight.controls.insert(id("c"), Known { active: false, addresses: Vec::new() });
+        assert_eq!(core().look(secs(0), &sight), []);
+        sight.controls.remove(&id("c"));
+        assert_eq!(core().look(secs(0), &sight), [Step::RaiseLevel(2)]);
+        sight.level = None;
+        assert_eq!(core().look(secs(0), &sight), [], "before the cluster is founded");
+    }
+
     fn some_of() -> impl Strategy<Value = BTreeSet<NodeId>> {
         subsequence(vec!["a", "b", "c", "d", "e"], 0..=5)
             .prop_map(|names| names.into_iter().map(id).collect())
@@ -299,6 +350,7 @@ mod tests {
                         }
                         Step::AddLearner(node, _) => prop_assert!(linked.contains(&node)),
                         Step::Remove(node) => prop_assert!(learners.contains(&node)),
+                        Step::RaiseLevel(_) => prop_assert!(false, "no version is known"),
                     }
                 }
             }

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use remuda_link::{Stream, StreamError, code};
 use remuda_model::Failure;
 use remuda_plugin::{EventSink, RequestContext};
-use remuda_runtime::within;
+use remuda_runtime::{
+    trace::{self, Kind, Span},
+    within,
+};
 use remuda_wire::{
     decode, encode,
     message::work::{Call, Done, Op, Reply},
@@ -58,12 +61,40 @@ async fn answer(agent: &Agent, bytes: &[u8]) -> Reply {
     // The deadline of a request is not reported by the handler, which may not look at it.
     let done = async {
         agent.gate.admit(epoch).await?;
-        perform(agent, op, deadline).await
+        match span(agent, &op) {
+            None => perform(agent, op, deadline).await,
+            Some(span) => traced(span, Box::pin(perform(agent, op, deadline))).await,
+        }
     };
     match within(deadline, done).await {
         Ok(reply) => reply,
         Err(_late) => Err(failures::timed_out("the call", deadline)),
     }
+}
+
+/// The span of a call that a job class answers, when somebody follows it.
+fn span(agent: &Agent, op: &Op) -> Option<Span> {
+    let context = trace::current()?;
+    let (name, class, task) = match op {
+        Op::Request { class, .. } => ("request", Some(class), None),
+        Op::Start { class, task, .. } => ("start", Some(class), Some(task)),
+        Op::Command { task, .. } => ("command", None, Some(task)),
+        Op::Stop { task, .. } => ("stop", None, Some(task)),
+        Op::Tasks | Op::Task { .. } | Op::Forget { .. } => return None,
+    };
+    let mut span = Span::child_of(context, name, Kind::Internal);
+    span.note("remuda.node", &agent.node);
+    class.inspect(|class| span.note("remuda.class", class));
+    task.inspect(|task| span.note("remuda.task", task));
+    Some(span)
+}
+
+async fn traced(mut span: Span, perform: impl Future<Output = Reply>) -> Reply {
+    let reply = span.run(perform).await;
+    if let Ok(Done::Refused(failure)) | Err(failure) = &reply {
+        span.fail(failure);
+    }
+    reply
 }
 
 /// What is rarer than a request is boxed, so that the many requests do not carry its weight.

@@ -46,11 +46,13 @@ fn peer(name: &str, role: Role, port: u16, dialled: bool) -> Peer {
         role,
         generation: Generation(1),
         version: "test".to_owned(),
+        protocol: remuda_model::Release::CURRENT.protocol,
         transport: Transport::Tcp,
         remote: "memory".to_owned(),
         addresses: vec![url(port)],
         dialled,
         authenticated_by: Method::Secret,
+        issuers: Vec::new(),
     }
 }
 

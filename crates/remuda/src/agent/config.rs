@@ -4,11 +4,14 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
 use remuda_link::{JoinToken, Router};
-use remuda_model::{Labels, LinkUrl, NodeId, Roles};
+use remuda_model::{Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
 
 /// Adds protocols of a program to those of the node.
 pub type RouterSetup = Box<dyn FnOnce(&mut Router) + Send>;
+
+/// Says something about the program; called on a thread that may block.
+pub type Diagnosis = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
 
 /// What a node needs to know before it starts. [`AgentConfig::new`] fills in the defaults.
 #[non_exhaustive]
@@ -49,9 +52,14 @@ pub struct AgentConfig {
     pub router: Option<RouterSetup>,
     /// With port 0 for the API and none kept: the port to take when it is free.
     pub preferred_api_port: Option<u16>,
+    /// What the program adds to what the node says of itself to whoever looks for a fault, such as
+    /// its settings and its last log lines. It must contain no secrets.
+    pub diagnosis: Option<Diagnosis>,
     /// Files in the data directory that are removed once it is locked: what an earlier process said
     /// there about itself is not true any more.
     pub stale_files: Vec<PathBuf>,
+    /// As which release it speaks to others and writes its log: for tests of rolling upgrades.
+    pub release: Release,
 }
 
 /// Where the API listens.
@@ -63,6 +71,8 @@ pub struct ApiListen {
     pub insecure: bool,
     /// Names by which clients may call it, besides its address and `localhost`.
     pub hosts: Vec<String>,
+    /// Shows `/metrics` to callers without a token.
+    pub open_metrics: bool,
 }
 
 impl AgentConfig {
@@ -87,7 +97,9 @@ impl AgentConfig {
             admin_token: None,
             router: None,
             preferred_api_port: None,
+            diagnosis: None,
             stale_files: Vec::new(),
+            release: Release::CURRENT,
         }
     }
 

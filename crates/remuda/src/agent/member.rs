@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join};
+use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join_as};
 use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::Backoff;
 use zeroize::Zeroizing;
@@ -111,7 +111,7 @@ async fn join_cluster(
     }
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let (certificate, credentials) = loop {
-        match join(&config.join, token, &node, role).await {
+        match join_as(config.release, &config.join, token, &node, role).await {
             Ok(joined) => break joined,
             Err(error) if is_passing(&error) => {
                 let delay = backoff.next_delay();
