@@ -38,14 +38,50 @@ impl LabelBook {
         self.current.subscribe()
     }
 
-    /// Changes the labels; they are on disk when this returns.
+    /// Changes the labels; they are on disk when this returns. Those that would be too many are
+    /// refused, and nothing changes.
     pub(crate) async fn change(&self, change: impl FnOnce(&mut Labels)) -> Result<Labels, Failure> {
         let _one_at_a_time = self.changing.lock().await;
         let mut labels = self.get();
         change(&mut labels);
+        // More than that, and neither the next boot nor a control node could read them.
+        labels.check().map_err(|error| {
+            Failure::invalid(format!("the node would have too many labels: {error}"))
+                .code("too_many_labels")
+                .hint(
+                    "take some away first; an option of one label may change as often as it likes",
+                )
+        })?;
         let saved = Change::meta(KEY, encode(&labels).to_vec());
         self.store.write(vec![saved]).await.map_err(StoreError::into_failure)?;
         self.current.send_replace(labels.clone());
         Ok(labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn labels_that_could_not_be_read_again_are_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("worker.redb");
+        let (store, loaded) = Store::open(&path).await.expect("opens");
+        let book = LabelBook::open(Labels::default(), &loaded, store.clone()).expect("opens");
+        let add = |number: usize| {
+            let more: Labels = format!("label-{number}").parse().expect("a label");
+            move |labels: &mut Labels| labels.update(&more)
+        };
+        for number in 0..256 {
+            book.change(add(number)).await.expect("not too many yet");
+        }
+        let refused = book.change(add(256)).await.expect_err("one too many");
+        assert_eq!(refused.code, "too_many_labels");
+        assert_eq!(book.get().len(), 256);
+        store.close().await;
+        let (store, loaded) = Store::open(&path).await.expect("opens");
+        let book = LabelBook::open(Labels::default(), &loaded, store).expect("readable");
+        assert_eq!(book.get().len(), 256);
     }
 }
