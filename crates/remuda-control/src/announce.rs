@@ -5,7 +5,7 @@ use remuda_wire::message::announce::{Announce, Answer, Placement};
 
 /// What this control node knows when a worker announces itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Situation<'a> {
+pub struct Situation<'a> {
     /// This control node.
     pub me: &'a NodeId,
     /// The name that the link's peer has proved.
@@ -25,26 +25,26 @@ pub(crate) struct Situation<'a> {
 /// One process of a node: how often the node has booted, and a number that was made at random when
 /// the process started, because copies of a data directory count the same boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Process {
+pub struct Process {
     pub generation: Generation,
     pub boot: u64,
 }
 
 impl Process {
-    pub(crate) fn of(announce: &Announce) -> Self {
+    pub fn of(announce: &Announce) -> Self {
         Self { generation: announce.generation, boot: announce.boot }
     }
 
     /// Whether this process may take the session of another one that is alive: the same process
     /// may, and one that was started later. Of two copies that count the same boot, the first
     /// stays.
-    pub(crate) fn may_replace(self, live: Self) -> bool {
+    pub fn may_replace(self, live: Self) -> bool {
         self == live || self.generation > live.generation
     }
 }
 
 /// Answers an announcement.
-pub(crate) fn place(announce: &Announce, now: Situation<'_>) -> Answer {
+pub fn place(announce: &Announce, now: Situation<'_>) -> Answer {
     if announce.node != *now.peer {
         let message = format!("node `{}` announced itself as `{}`", now.peer, announce.node);
         return Err(Failure::new(ErrorKind::Forbidden, message).code("node_id_mismatch"));

@@ -1,7 +1,7 @@
 //! Events: what this node's workers report, and streams of it over the whole cluster.
 
-mod ring;
-mod sequence;
+pub(crate) mod ring;
+pub(crate) mod sequence;
 
 use std::{
     collections::BTreeSet,

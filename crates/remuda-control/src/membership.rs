@@ -1,6 +1,6 @@
 //! The leader's care for the membership: who replicates, who votes, who owns workers.
 
-mod core;
+pub(crate) mod core;
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ impl History {
 }
 
 /// Where a worker belongs by this state, as seen by a control node.
-pub(crate) fn place(state: &ClusterState, me: &NodeId, worker: &NodeId) -> Option<Place> {
+pub fn place(state: &ClusterState, me: &NodeId, worker: &NodeId) -> Option<Place> {
     let (epoch, owner) = (state.epoch(), state.owner_of(worker)?);
     if owner == *me {
         return Some(Place::Mine(epoch));

@@ -1,9 +1,9 @@
 //! The proxies of the workers that this node owns.
 
 mod actor;
-mod core;
+pub(crate) mod core;
 mod dispatch;
-mod pace;
+pub(crate) mod pace;
 mod route;
 
 use std::{

@@ -46,7 +46,8 @@ impl Supervisor {
     /// panic is logged and ends only this task.
     pub fn spawn(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::info_span!("task", kind = name);
-        self.tasks.spawn(contained(name, work).instrument(span));
+        let work = self.tasks.track_future(contained(name, work).instrument(span));
+        drop(crate::spawn(work));
     }
 
     /// Like [`spawn`](Self::spawn), for work that starts so often that a tracing span for each

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use remuda_model::{Chain, ClusterId, ErrorKind, Failure, NodeId};
+use remuda_state::{Refusal, UnknownChange};
 
 /// The replica cannot start from its directory. Nothing in it was deleted.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,15 @@ pub enum OpenError {
         /// Its format.
         version: u32,
     },
+    /// A newer version wrote the log.
+    #[error("the log in {dir} holds what this version does not know")]
+    NewerLog {
+        /// Which.
+        dir: PathBuf,
+        /// The first such change.
+        #[source]
+        change: UnknownChange,
+    },
     /// The log starts after the newest usable snapshot.
     #[error("{dir} misses log entries {from} to {to}: its newest snapshot is lost or damaged")]
     Gap {
@@ -97,7 +107,9 @@ impl OpenError {
             Self::WrongNode { .. } | Self::ForeignCluster { .. } => {
                 "use the data directory that belongs to this node, or an empty one"
             }
-            Self::Newer { .. } => "run the newer version of remuda again",
+            Self::Newer { .. } | Self::NewerLog { .. } => {
+                "run the newer version of remuda again; a cluster that was upgraded cannot go back"
+            }
             Self::Timing(_) => "heartbeat < shortest election time < longest election time",
             Self::Corrupt { .. }
             | Self::Gap { .. }
@@ -124,6 +136,7 @@ impl From<OpenError> for Failure {
             OpenError::ForeignCluster { .. } => "foreign_cluster",
             OpenError::Corrupt { .. } => "corrupt",
             OpenError::Newer { .. } => "newer_format",
+            OpenError::NewerLog { .. } => "newer_log",
             OpenError::Gap { .. } => "log_gap",
             OpenError::LogLost { .. } => "log_lost",
             OpenError::Timing(_) => "invalid_timing",
@@ -155,6 +168,17 @@ pub enum ProposeError {
     /// The command is larger than [`remuda_state::MAX_COMMAND_BYTES`]. Nothing was done.
     #[error("the change has {0} bytes, more than fit in one log entry")]
     TooLarge(usize),
+    /// Another control node is newer than this one. Nothing was done.
+    #[error(transparent)]
+    Unknown(#[from] UnknownChange),
+    /// A control node that would not understand it may still be there. Nothing was done.
+    #[error("this needs level {needed}, and the cluster is at {level}")]
+    LevelTooLow {
+        /// From which level on it is possible.
+        needed: u16,
+        /// The present one.
+        level: u16,
+    },
 }
 
 impl From<ProposeError> for Failure {
@@ -165,6 +189,10 @@ impl From<ProposeError> for Failure {
             ProposeError::Stopped => (ErrorKind::OutcomeUnknown, "stopped"),
             ProposeError::Busy => (ErrorKind::Unavailable, "busy"),
             ProposeError::TooLarge(_) => (ErrorKind::NoCapacity, "too_large"),
+            ProposeError::Unknown(_) => (ErrorKind::Invalid, "unknown_change"),
+            ProposeError::LevelTooLow { needed, level } => {
+                return Refusal::LevelTooLow { needed, level }.into();
+            }
         };
         Self::new(kind, error.to_string()).code(code)
     }
@@ -178,7 +206,7 @@ pub enum BootstrapError {
     Initialized,
     /// One of the first commands was refused.
     #[error("{0}")]
-    Refused(remuda_state::Refusal),
+    Refused(Refusal),
     /// The node did not elect itself, or could not commit.
     #[error("cannot commit the first changes")]
     Propose(#[source] ProposeError),

@@ -3,8 +3,10 @@
 //! No type of the Raft library is visible outside of this crate.
 
 mod config;
+pub mod disk;
 mod error;
 mod framed;
+mod fuzzing;
 mod guard;
 mod incoming;
 mod leadership;
@@ -14,7 +16,9 @@ mod meta;
 mod network;
 mod replica;
 mod rpc;
+mod runtime;
 mod snapshot;
+mod transplant;
 mod transport;
 mod types;
 
@@ -23,6 +27,8 @@ mod tests;
 
 pub use config::{ReplicaConfig, Timing};
 pub use error::{BootstrapError, MembershipError, OpenError, ProposeError, WaitError};
+pub use fuzzing::{read_records, sample_record};
 pub use leadership::Leadership;
 pub use replica::{Committed, Replica};
+pub use transplant::{plant, salvage};
 pub use transport::{RaftTransport, SendError};

@@ -1,6 +1,8 @@
 //! The log on disk: votes and entries in raft-log, acknowledged only after fsync.
 
-mod codec;
+pub(crate) mod backend;
+pub(crate) mod codec;
+mod journal;
 
 use std::{
     fmt::{self, Debug},
@@ -12,17 +14,20 @@ use std::{
     time::Duration,
 };
 
+use backend::Backend;
 use bytes::Bytes;
 use codec::{Blob, Payload};
+use journal::Journal;
 use openraft::{
     AnyError, LogState, OptionalSend, RaftLogReader,
     storage::{LogFlushed, RaftLogStorage},
 };
-use raft_log::{RaftLog, api::raft_log_writer::RaftLogWriter};
+use raft_log::RaftLog;
 use tokio::sync::oneshot;
 
 use crate::{
     OpenError,
+    disk::Disk,
     meta::MetaFile,
     types::{Entry, IoError, RaftLogId, RaftVote, StorageError, Types},
 };
@@ -71,7 +76,7 @@ impl raft_log::Types for LogTypes {
 #[derive(Clone)]
 pub(crate) struct LogStore {
     /// Empty once the log is closed.
-    log: Arc<Mutex<Option<RaftLog<LogTypes>>>>,
+    log: Arc<Mutex<Option<Backend>>>,
     meta: Arc<MetaFile>,
 }
 
@@ -110,7 +115,22 @@ impl LogStore {
             Ok(Err(error)) => return Err(corrupt(error.to_string())),
             Err(_) => return Err(corrupt("it cannot be replayed".to_owned())),
         };
-        if meta.voted() && log.log_state().vote().is_none() {
+        Self::with_backend(Backend::Files(log), dir, meta)
+    }
+
+    /// As [`open`](Self::open), on the disk of a simulator.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        meta: Arc<MetaFile>,
+    ) -> Result<Self, OpenError> {
+        let journal = Journal::open(disk)
+            .map_err(|error| OpenError::Corrupt { file: dir.into(), what: error.to_string() })?;
+        Self::with_backend(Backend::Simulated(journal), dir, meta)
+    }
+
+    fn with_backend(log: Backend, dir: &Path, meta: Arc<MetaFile>) -> Result<Self, OpenError> {
+        if meta.voted() && log.state().vote.is_none() {
             return Err(OpenError::LogLost { dir: dir.into() });
         }
         Ok(Self { log: Arc::new(Mutex::new(Some(log))), meta })
@@ -124,31 +144,28 @@ impl LogStore {
 
     /// The last purged index.
     pub(crate) fn purged(&self) -> Option<u64> {
-        let purged = self.with(|log| Ok(log.log_state().purged().map(|id| id.0.index)));
+        let purged = self.with(|log| Ok(log.state().purged.map(|id| id.index)));
         purged.ok().flatten()
     }
 
     /// The last index; 0 in an empty log.
     #[cfg(test)]
     pub(crate) fn last_index(&self) -> u64 {
-        self.with(|log| Ok(log.log_state().last().map_or(0, |id| id.0.index))).expect("open")
+        self.with(|log| Ok(log.state().last.map_or(0, |id| id.index))).expect("open")
     }
 
-    fn with<R>(&self, work: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<R>) -> io::Result<R> {
+    fn with<R>(&self, work: impl FnOnce(&mut Backend) -> io::Result<R>) -> io::Result<R> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         work(log.as_mut().ok_or_else(|| io::Error::other("the log is closed"))?)
     }
 
     /// Does the work and returns when the disk has it.
-    async fn durably(
-        &self,
-        work: impl FnOnce(&mut RaftLog<LogTypes>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    async fn durably(&self, work: impl FnOnce(&mut Backend) -> io::Result<()>) -> io::Result<()> {
         let (done, flushed) = oneshot::channel();
         self.with(|log| {
             work(log)?;
             // The receiver may be gone: then nobody wants to know.
-            log.flush(true, Some(Flushed(Box::new(|result| drop(done.send(result))))))
+            log.flush(Some(Flushed(Box::new(|result| drop(done.send(result))))))
         })?;
         flushed.await.unwrap_or_else(|_| Err(io::Error::other("the log was closed meanwhile")))
     }
@@ -156,16 +173,15 @@ impl LogStore {
     fn entries(&self, from: u64, to: u64, bytes: usize) -> io::Result<Vec<Entry>> {
         self.with(|log| {
             let mut read = 0_usize;
-            let mut entries = Vec::new();
-            for item in log.read(from, to) {
-                let (_, payload) = item?;
-                read = read.saturating_add(payload.0.len());
-                if read > bytes && !entries.is_empty() {
-                    break;
-                }
-                entries.push(remuda_state::decode(&payload.0).map_err(io::Error::other)?);
-            }
-            Ok(entries)
+            // One at least.
+            let more = |entry: &Bytes| {
+                let is_first = read == 0;
+                read = read.saturating_add(entry.len());
+                is_first || read <= bytes
+            };
+            let entries = log.read(from, to, more)?;
+            let decode = |entry: &Bytes| remuda_state::decode(entry).map_err(io::Error::other);
+            entries.iter().map(decode).collect()
         })
     }
 }
@@ -212,8 +228,8 @@ impl RaftLogStorage<Types> for LogStore {
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
         let (purged, last) = self
             .with(|log| {
-                let state = log.log_state();
-                Ok((state.purged().map(|id| id.0), state.last().map(|id| id.0)))
+                let state = log.state();
+                Ok((state.purged, state.last))
             })
             .map_err(|error| IoError::read_logs(any(&error)))?;
         Ok(LogState { last_purged_log_id: purged, last_log_id: last.max(purged) })
@@ -228,13 +244,11 @@ impl RaftLogStorage<Types> for LogStore {
         if !self.meta.voted() {
             self.meta.note_vote().map_err(|error| failed(&error))?;
         }
-        self.durably(|log| log.save_vote(Blob(*vote)).map(drop))
-            .await
-            .map_err(|error| failed(&error).into())
+        self.durably(|log| log.save_vote(*vote)).await.map_err(|error| failed(&error).into())
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, StorageError> {
-        self.with(|log| Ok(log.log_state().vote().map(|vote| vote.0)))
+        self.with(|log| Ok(log.state().vote))
             .map_err(|error| IoError::read_vote(any(&error)).into())
     }
 
@@ -242,11 +256,11 @@ impl RaftLogStorage<Types> for LogStore {
         let Some(committed) = committed else { return Ok(()) };
         // Only a hint that saves replaying at the next start, so it need not reach the disk now.
         self.with(|log| {
-            let state = log.log_state();
-            let is_news = state.committed().is_none_or(|known| known.0 < committed);
-            if is_news && state.last().is_some_and(|last| committed <= last.0) {
-                log.commit(Blob(committed))?;
-                log.flush(false, None)?;
+            let state = log.state();
+            let is_news = state.committed.is_none_or(|known| known < committed);
+            if is_news && state.last.is_some_and(|last| committed <= last) {
+                log.commit(committed)?;
+                log.flush(None)?;
             }
             Ok(())
         })
@@ -255,8 +269,8 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn read_committed(&mut self) -> Result<Option<RaftLogId>, StorageError> {
         self.with(|log| {
-            let state = log.log_state();
-            Ok(state.committed().map(|id| id.0).min(state.last().map(|id| id.0)))
+            let state = log.state();
+            Ok(state.committed.min(state.last))
         })
         .map_err(|error| IoError::read_logs(any(&error)).into())
     }
@@ -270,41 +284,33 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries: Vec<(Blob<RaftLogId>, Payload)> = entries
+        let mut entries: Vec<(RaftLogId, Bytes)> = entries
             .into_iter()
-            .map(|entry| {
-                let bytes = Bytes::from(remuda_state::encode(&entry));
-                (Blob(entry.log_id), Payload(bytes))
-            })
+            .map(|entry| (entry.log_id, Bytes::from(remuda_state::encode(&entry))))
             .collect();
         self.with(|log| {
-            let purged = log.log_state().purged().map(|id| id.0.index);
-            let mut entries = entries
-                .into_iter()
-                .skip_while(|(id, _)| purged.is_some_and(|purged| id.0.index <= purged))
-                .peekable();
-            let last = log.log_state().last().map(|id| id.0.index);
-            if let Some((first, _)) = entries.peek()
-                && last.is_some_and(|last| first.0.index <= last)
+            let state = log.state();
+            entries.retain(|(id, _)| state.purged.is_none_or(|purged| id.index > purged.index));
+            if let Some((first, _)) = entries.first()
+                && state.last.is_some_and(|last| first.index <= last.index)
             {
-                let index = first.0.index;
-                log.truncate(index)?;
+                log.truncate(first.index)?;
             }
             log.append(entries)?;
             let done = Flushed(Box::new(|result| callback.log_io_completed(result)));
-            log.flush(true, Some(done))
+            log.flush(Some(done))
         })
         .map_err(|error| IoError::write_logs(any(&error)).into())
     }
 
     async fn truncate(&mut self, log_id: RaftLogId) -> Result<(), StorageError> {
-        self.durably(|log| log.truncate(log_id.index).map(drop))
+        self.durably(|log| log.truncate(log_id.index))
             .await
             .map_err(|error| IoError::write_logs(any(&error)).into())
     }
 
     async fn purge(&mut self, log_id: RaftLogId) -> Result<(), StorageError> {
-        self.durably(|log| log.purge(Blob(log_id)).map(drop))
+        self.durably(|log| log.purge(log_id))
             .await
             .map_err(|error| IoError::write_logs(any(&error)).into())
     }

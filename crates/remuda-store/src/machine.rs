@@ -2,12 +2,13 @@
 
 #![expect(clippy::result_large_err, reason = "the library's error type")]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use openraft::{
     AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine,
 };
-use remuda_state::{Applied, ClusterState, Command};
+use remuda_model::Release;
+use remuda_state::{Applied, ClusterState, Command, UnknownChange};
 use tokio::sync::watch;
 
 use crate::{
@@ -40,6 +41,21 @@ pub(crate) struct Machine {
     dir: SnapshotDir,
     meta: Arc<MetaFile>,
     publish: watch::Sender<Arc<ClusterState>>,
+    known: Known,
+}
+
+/// What this replica understands, and the first committed change that it did not.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// The newest protocol version.
+    pub(crate) protocol: u16,
+    pub(crate) stopped_by: Arc<OnceLock<UnknownChange>>,
+}
+
+impl Known {
+    pub(crate) fn of(release: Release) -> Self {
+        Self { protocol: release.protocol, stopped_by: Arc::default() }
+    }
 }
 
 /// Writes one snapshot while the state goes on.
@@ -56,6 +72,7 @@ impl Machine {
         snapshot: Option<(Meta, ClusterState)>,
         dir: SnapshotDir,
         meta: Arc<MetaFile>,
+        known: Known,
     ) -> (Self, watch::Receiver<Arc<ClusterState>>) {
         let view = snapshot.clone().map_or_else(View::default, |(meta, state)| View {
             state,
@@ -63,7 +80,8 @@ impl Machine {
             members: meta.last_membership,
         });
         let (publish, watch) = watch::channel(Arc::new(view.state.clone()));
-        (Self { view, current: Arc::new(Mutex::new(snapshot)), dir, meta, publish }, watch)
+        let current = Arc::new(Mutex::new(snapshot));
+        (Self { view, current, dir, meta, publish, known }, watch)
     }
 
     fn apply_one(&mut self, entry: Entry) -> Result<Option<Applied>, StorageError> {
@@ -86,7 +104,8 @@ impl Machine {
 
     fn command(&mut self, id: RaftLogId, command: &Command) -> Result<Applied, StorageError> {
         // Going on without the change would make this replica differ from the others for ever.
-        command.change.understood().map_err(|error| {
+        command.change.understood_by(self.known.protocol).map_err(|error| {
+            self.known.stopped_by.get_or_init(|| error);
             tracing::error!(%error, index = id.index, "stopped: install the newer version");
             IoError::apply(id, AnyError::new(&error))
         })?;
@@ -117,7 +136,7 @@ impl Machine {
 async fn write(dir: &SnapshotDir, meta: &Meta, state: &ClusterState) -> Result<(), StorageError> {
     let (dir, meta, state) = (dir.clone(), meta.clone(), state.clone());
     let signature = meta.signature();
-    let written = tokio::task::spawn_blocking(move || dir.write(&meta, &state)).await;
+    let written = remuda_runtime::blocking(move || dir.write(&meta, &state)).await;
     let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     written.map_err(|error| IoError::write_snapshot(Some(signature), AnyError::new(&error)).into())
 }

@@ -9,9 +9,13 @@ use std::{
 use remuda_model::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
 
-use crate::{OpenError, framed};
+use crate::{
+    OpenError,
+    disk::Files,
+    framed::{self, Form},
+};
 
-const MAGIC: [u8; 8] = *b"RMDMETA\0";
+const FORM: Form = Form::first(*b"RMDMETA\0");
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Content {
@@ -25,6 +29,7 @@ struct Content {
 /// The file `meta` of a replica's directory.
 #[derive(Debug)]
 pub(crate) struct MetaFile {
+    files: Files,
     path: PathBuf,
     content: Mutex<Content>,
 }
@@ -32,19 +37,29 @@ pub(crate) struct MetaFile {
 impl MetaFile {
     /// Reads the file, or makes it in a directory that holds no log yet.
     pub(crate) fn open(dir: &Path, node: &NodeId, log: &Path) -> Result<Self, OpenError> {
+        Self::open_in(Files::System, dir, node, log.exists())
+    }
+
+    /// As [`open`](Self::open), wherever the file lies.
+    pub(crate) fn open_in(
+        files: Files,
+        dir: &Path,
+        node: &NodeId,
+        has_log: bool,
+    ) -> Result<Self, OpenError> {
         let path = dir.join("meta");
-        let content = match framed::read(&path, MAGIC)? {
+        let content = match framed::read_in(&files, &path, FORM)? {
             Some(body) => remuda_state::decode::<Content>(&body).map_err(|error| {
                 let what = remuda_model::Chain(&error).to_string();
                 OpenError::Corrupt { file: path.clone(), what }
             })?,
-            None if log.exists() => {
+            None if has_log => {
                 let what = "it is missing, and there is a log".to_owned();
                 return Err(OpenError::Corrupt { file: path, what });
             }
             None => {
                 let content = Content { node: node.clone(), cluster: None, voted: false };
-                framed::write(&path, MAGIC, &remuda_state::encode(&content))
+                framed::write_in(&files, &path, FORM, &remuda_state::encode(&content))
                     .map_err(|source| OpenError::Io { path: path.clone(), source })?;
                 content
             }
@@ -53,7 +68,7 @@ impl MetaFile {
             let (found, expected) = (content.node, node.clone());
             return Err(OpenError::WrongNode { dir: dir.into(), found, expected });
         }
-        Ok(Self { path, content: Mutex::new(content) })
+        Ok(Self { files, path, content: Mutex::new(content) })
     }
 
     /// Whether the node has ever voted.
@@ -81,7 +96,7 @@ impl MetaFile {
         let mut changed = content.clone();
         change(&mut changed);
         if changed != *content {
-            framed::write(&self.path, MAGIC, &remuda_state::encode(&changed))?;
+            framed::write_in(&self.files, &self.path, FORM, &remuda_state::encode(&changed))?;
             *content = changed;
         }
         Ok(())

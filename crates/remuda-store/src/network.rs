@@ -217,7 +217,7 @@ impl Caller {
         ttl: Duration,
     ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
         let state = snapshot.snapshot;
-        let bytes = tokio::task::spawn_blocking(move || remuda_state::encode(&*state)).await;
+        let bytes = remuda_runtime::blocking(move || remuda_state::encode(&*state)).await;
         let bytes = Bytes::from(bytes.map_err(|error| NetworkError::new(&error))?);
         let checksum = crc32c::crc32c(&bytes);
         let total = u64::try_from(bytes.len()).unwrap_or(u64::MAX);

@@ -2,6 +2,7 @@
 
 mod hand_over;
 mod membership;
+mod metrics;
 mod open;
 mod serve;
 
@@ -18,14 +19,15 @@ use openraft::{
     ServerState,
     error::{CheckIsLeaderError, RaftError},
 };
-use remuda_model::NodeId;
+use remuda_model::{NodeId, Release};
 use remuda_runtime::{Backoff, Supervisor};
-use remuda_state::{Applied, ClusterState, Command, MAX_COMMAND_BYTES};
+use remuda_state::{Applied, Change, ClusterState, Command, MAX_COMMAND_BYTES};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout, timeout_at},
 };
 
+use self::metrics::Stats;
 use crate::{
     BootstrapError, Leadership, ProposeError, Timing, WaitError,
     incoming::Incoming,
@@ -60,6 +62,7 @@ struct Inner {
     /// This node as the others should know it.
     me: Member,
     node: NodeId,
+    release: Release,
     id: u64,
     timing: Timing,
     raft: Raft,
@@ -73,6 +76,7 @@ struct Inner {
     /// Set while this node gives its lead away, and for ever after.
     leaving: Arc<AtomicBool>,
     supervisor: Supervisor,
+    stats: Stats,
 }
 
 impl fmt::Debug for Replica {
@@ -147,15 +151,21 @@ impl Replica {
         if size > MAX_COMMAND_BYTES {
             return Err(ProposeError::TooLarge(size));
         }
+        self.check_level(&command.change)?;
         self.leads()?;
         let _permit = self.inner.pending.try_acquire().map_err(|_full| ProposeError::Busy)?;
+        let start = Instant::now();
         match timeout(deadline, self.inner.raft.client_write(command)).await {
             Ok(Ok(written)) => {
+                self.inner.stats.committed.took(start.elapsed());
                 let applied = written.data.expect("a command has an outcome");
                 Ok(Committed { index: written.log_id.index, applied })
             }
             // The lead was lost after the command had been taken: a follower may still have it.
-            Ok(Err(RaftError::APIError(_))) | Err(_) => Err(ProposeError::NoQuorum),
+            Ok(Err(RaftError::APIError(_))) | Err(_) => {
+                self.inner.stats.unknown.one();
+                Err(ProposeError::NoQuorum)
+            }
             Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
         }
     }
@@ -234,7 +244,7 @@ impl Replica {
             snapshots.close();
             log.close();
         };
-        if tokio::task::spawn_blocking(close).await.is_err() {
+        if remuda_runtime::blocking(close).await.is_err() {
             tracing::error!("cannot close the files");
         }
     }
@@ -245,6 +255,17 @@ impl Replica {
 
     fn leader(&self) -> Option<NodeId> {
         Leadership::read(&self.metrics()).leader
+    }
+
+    /// What a replica does not understand stops it once it is committed: this one, or one of an
+    /// older version, which may be there until the level is raised.
+    fn check_level(&self, change: &Change) -> Result<(), ProposeError> {
+        change.understood_by(self.inner.release.protocol)?;
+        let (needed, level) = (change.level(), self.state().level());
+        if needed > level && !matches!(change, Change::RaiseLevel { .. }) {
+            return Err(ProposeError::LevelTooLow { needed, level });
+        }
+        Ok(())
     }
 
     /// Says so when this node cannot commit anything.

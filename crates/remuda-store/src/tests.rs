@@ -5,3 +5,4 @@ mod conformance;
 mod disk;
 mod faults;
 mod growth;
+mod transplant;

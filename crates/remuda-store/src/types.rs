@@ -6,6 +6,8 @@ use remuda_state::{Applied, ClusterState, Command};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::runtime::Runtime;
+
 openraft::declare_raft_types!(
     /// Commands in, outcomes out; a snapshot is the state itself.
     pub(crate) Types:
@@ -15,6 +17,7 @@ openraft::declare_raft_types!(
         Node = Member,
         Entry = openraft::Entry<Types>,
         SnapshotData = ClusterState,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type Raft = openraft::Raft<Types>;

@@ -14,7 +14,7 @@ const KEY: &str = "epoch";
 
 /// What to do with a call of some epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
     /// It is the highest one, and on disk.
     Obey,
     /// It is higher than any before: write it down first.
@@ -23,7 +23,7 @@ enum Verdict {
     Refuse,
 }
 
-fn judge(seen: u64, durable: u64, called: u64) -> Verdict {
+pub fn judge(seen: u64, durable: u64, called: u64) -> Verdict {
     if called < seen {
         Verdict::Refuse
     } else if called > durable {

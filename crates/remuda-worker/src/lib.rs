@@ -10,11 +10,14 @@ mod caught;
 mod epoch;
 mod failures;
 mod labels;
+mod metrics;
 mod node_class;
 mod owner;
 mod registry;
 mod serve;
 mod session;
+#[doc(hidden)]
+pub mod sim;
 mod spool;
 mod status;
 mod store;

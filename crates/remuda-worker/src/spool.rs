@@ -3,7 +3,7 @@
 //! Events are numbered and written in groups, away from whoever emits them, and handed to a session
 //! only once they are on disk.
 
-mod core;
+pub(crate) mod core;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -161,6 +161,11 @@ impl Spool {
     /// The number of the last event that was made; 0 before the first.
     pub(crate) fn last(&self) -> u64 {
         lock(&self.shelf).core.last()
+    }
+
+    /// The number of the last event that the owner has acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        lock(&self.shelf).core.acknowledged()
     }
 
     /// Durable events with a higher number, at most so many.

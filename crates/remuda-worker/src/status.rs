@@ -35,7 +35,7 @@ impl Wanted {
 
 /// How far the node is with its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Connection {
+pub enum Connection {
     /// The process has just started.
     New,
     /// It looks for its owner.

@@ -13,7 +13,7 @@ const OVERHEAD: usize = 128;
 
 /// An event to be kept, measured.
 #[derive(Debug)]
-pub(crate) struct Measured {
+pub struct Measured {
     event: Arc<Event>,
     bytes: usize,
 }
@@ -27,7 +27,7 @@ impl From<Event> for Measured {
 
 /// A bounded record of events; positions count from 0 and never repeat.
 #[derive(Debug)]
-pub(crate) struct Ring {
+pub struct Ring {
     events: VecDeque<Measured>,
     bytes: usize,
     first: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Ring {
 
 /// What a reader gets.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
+pub struct Batch {
     /// The events, in order.
     pub events: Vec<Arc<Event>>,
     /// Where to read on.
@@ -45,12 +45,12 @@ pub(crate) struct Batch {
 }
 
 impl Ring {
-    pub(crate) fn new(kept: usize, kept_bytes: usize) -> Self {
+    pub fn new(kept: usize, kept_bytes: usize) -> Self {
         Self { events: VecDeque::new(), bytes: 0, first: 0, kept, kept_bytes }
     }
 
     /// Adds one event, dropping the oldest when there are too many or they are too large.
-    pub(crate) fn push(&mut self, event: Measured) {
+    pub fn push(&mut self, event: Measured) {
         self.bytes += event.bytes;
         self.events.push_back(event);
         // One is always kept, so that a reader gets on.
@@ -64,12 +64,12 @@ impl Ring {
     }
 
     /// The position of the next event to come.
-    pub(crate) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.first + self.events.len() as u64
     }
 
     /// At most `max` events from this position on, or from the oldest kept one.
-    pub(crate) fn read(&self, from: u64, max: usize) -> Batch {
+    pub fn read(&self, from: u64, max: usize) -> Batch {
         let from = from.max(self.first);
         let skip = usize::try_from(from - self.first).unwrap_or(usize::MAX);
         let kept = self.events.iter().skip(skip).take(max);

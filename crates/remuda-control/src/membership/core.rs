@@ -13,14 +13,14 @@ use remuda_state::voters;
 
 /// A control node that the cluster knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Known {
+pub struct Known {
     pub active: bool,
     pub addresses: Vec<LinkUrl>,
 }
 
 /// What the leader sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub struct Sight {
     /// The control nodes of the state.
     pub controls: BTreeMap<NodeId, Known>,
     /// Those it has a link to, itself included.
@@ -47,7 +47,7 @@ impl Sight {
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// A control node that is gone owns no workers.
     Deactivate(NodeId),
     /// Replicate to this node.
@@ -62,7 +62,7 @@ pub(crate) enum Step {
 
 /// Decides for one term of leadership.
 #[derive(Debug)]
-pub(crate) struct Membership {
+pub struct Membership {
     grace: Duration,
     lost_since: BTreeMap<NodeId, Duration>,
     leaving: BTreeSet<NodeId>,
@@ -70,23 +70,23 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// `grace` is how long a control node may be out of reach before it owns no workers.
-    pub(crate) fn new(grace: Duration) -> Self {
+    pub fn new(grace: Duration) -> Self {
         Self { grace, lost_since: BTreeMap::new(), leaving: BTreeSet::new() }
     }
 
     /// A control node is here to stay.
-    pub(crate) fn enlisted(&mut self, node: &NodeId) {
+    pub fn enlisted(&mut self, node: &NodeId) {
         self.leaving.remove(node);
         self.lost_since.remove(node);
     }
 
     /// A control node shuts down and wants to be done without.
-    pub(crate) fn left(&mut self, node: &NodeId) {
+    pub fn left(&mut self, node: &NodeId) {
         self.leaving.insert(node.clone());
     }
 
     /// What to do now, in order. `now` is monotonic; call it at least once a second.
-    pub(crate) fn look(&mut self, now: Duration, sight: &Sight) -> Vec<Step> {
+    pub fn look(&mut self, now: Duration, sight: &Sight) -> Vec<Step> {
         self.leaving.retain(|node| {
             sight.controls.contains_key(node)
                 || sight.voters.contains(node)

@@ -12,13 +12,13 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// Pauses between the changes of one record. They double with each change, and halve again with
 /// each minute in which nothing changes: in the long run there is one change a minute.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     last: Option<(Instant, Duration)>,
 }
 
 impl Pace {
     /// A change is made now: how long no other may follow.
-    pub(super) fn pause(&mut self, now: Instant) -> Duration {
+    pub fn pause(&mut self, now: Instant) -> Duration {
         let pause = self.last.map_or(FIRST, |(last, pause)| {
             let quiet = now.saturating_duration_since(last).as_secs() / LONGEST.as_secs();
             // After so many halvings as the number has bits, nothing is left anyway.

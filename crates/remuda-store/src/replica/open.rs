@@ -7,16 +7,18 @@ use std::{
 };
 
 use openraft::{Config, SnapshotPolicy};
+use remuda_model::Release;
 use remuda_runtime::Supervisor;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Inner, MAX_PENDING, Replica};
+use super::{Inner, MAX_PENDING, Replica, metrics::Stats};
 use crate::{
     Leadership, OpenError, RaftTransport, ReplicaConfig, Timing,
+    disk::{self, Disk},
     guard::Guard,
     leadership,
     log::LogStore,
-    machine::Machine,
+    machine::{Known, Machine},
     meta::MetaFile,
     network::{Network, Wire},
     snapshot::{Loaded, SnapshotDir},
@@ -37,14 +39,53 @@ impl Replica {
         config: ReplicaConfig,
         transport: Arc<dyn RaftTransport>,
     ) -> Result<Self, OpenError> {
+        Self::open_as(Release::CURRENT, config, transport).await
+    }
+
+    /// As [`open`](Self::open), as a node of this release: what a newer one has written is not
+    /// understood.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_as(
+        release: Release,
+        config: ReplicaConfig,
+        transport: Arc<dyn RaftTransport>,
+    ) -> Result<Self, OpenError> {
+        Self::open_in(disk::Files::System, release, config, transport).await
+    }
+
+    /// As [`open`](Self::open), on the disk of a simulator.
+    ///
+    /// # Errors
+    ///
+    /// When what is on the disk cannot be used.
+    pub async fn open_on(
+        disk: Arc<dyn Disk>,
+        config: ReplicaConfig,
+        transport: Arc<dyn RaftTransport>,
+    ) -> Result<Self, OpenError> {
+        let files = disk::Files::Simulated(disk);
+        Self::open_in(files, Release::CURRENT, config, transport).await
+    }
+
+    async fn open_in(
+        kind: disk::Files,
+        release: Release,
+        config: ReplicaConfig,
+        transport: Arc<dyn RaftTransport>,
+    ) -> Result<Self, OpenError> {
         let raft_config = raft_config(config.timing)?;
         let (dir, node) = (config.dir.clone(), config.node.clone());
-        let files = tokio::task::spawn_blocking(move || Files::open(&dir, &node)).await;
+        let files = remuda_runtime::blocking(move || Files::open(kind, &dir, &node, release)).await;
         let files = files.unwrap_or_else(|error| {
             let what = error.to_string();
             Err(OpenError::Replay { dir: config.dir.clone(), what })
         })?;
-        let (machine, state) = Machine::new(files.snapshot, files.snapshots.clone(), files.meta);
+        let known = Known::of(release);
+        let (machine, state) =
+            Machine::new(files.snapshot, files.snapshots.clone(), files.meta, known.clone());
         let wire = Arc::new(Wire {
             node: config.node.clone(),
             transport,
@@ -57,7 +98,17 @@ impl Replica {
         let raft = Raft::new(id, raft_config, network, files.log.clone(), machine).await;
         let raft = raft.map_err(|error| {
             files.log.close();
-            OpenError::Replay { dir: config.dir.clone(), what: error.to_string() }
+            let dir = config.dir.clone();
+            match known.stopped_by.get() {
+                Some(change) => OpenError::NewerLog { dir, change: *change },
+                None => OpenError::Replay { dir, what: error.to_string() },
+            }
+        })?;
+        // Only from here on do the metrics say what the log holds.
+        let started = raft.with_raft_state(|_| ()).await;
+        started.map_err(|error| OpenError::Replay {
+            dir: config.dir.clone(),
+            what: error.to_string(),
         })?;
         let supervisor = Supervisor::new();
         let leaving = Arc::new(AtomicBool::new(false));
@@ -78,6 +129,7 @@ impl Replica {
         let inner = Inner {
             me: Member::new(&config.node, config.addresses),
             node: config.node,
+            release,
             id,
             timing: config.timing,
             raft,
@@ -90,6 +142,7 @@ impl Replica {
             pending: Semaphore::new(MAX_PENDING),
             leaving,
             supervisor,
+            stats: Stats::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -104,14 +157,32 @@ struct Files {
 }
 
 impl Files {
-    fn open(dir: &std::path::Path, node: &remuda_model::NodeId) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(dir)
-            .map_err(|source| OpenError::Io { path: dir.into(), source })?;
+    fn open(
+        kind: disk::Files,
+        dir: &std::path::Path,
+        node: &remuda_model::NodeId,
+        release: Release,
+    ) -> Result<Self, OpenError> {
+        kind.make_dir(dir).map_err(|source| OpenError::Io { path: dir.into(), source })?;
         let log_dir = dir.join("log");
-        let meta = Arc::new(MetaFile::open(dir, node, &log_dir)?);
-        let log = LogStore::open(&log_dir, Arc::clone(&meta))?;
-        let snapshots = SnapshotDir::open(&dir.join("snapshots"))?;
-        let Loaded { snapshot, damage } = snapshots.load()?;
+        let (meta, log) = match &kind {
+            disk::Files::System => {
+                let meta = Arc::new(MetaFile::open(dir, node, &log_dir)?);
+                let log = LogStore::open(&log_dir, Arc::clone(&meta))?;
+                (meta, log)
+            }
+            disk::Files::Simulated(disk) => {
+                let records = disk.records();
+                let records =
+                    records.map_err(|source| OpenError::Io { path: log_dir.clone(), source })?;
+                let meta = MetaFile::open_in(kind.clone(), dir, node, !records.is_empty())?;
+                let meta = Arc::new(meta);
+                let log = LogStore::open_on(Arc::clone(disk), &log_dir, Arc::clone(&meta))?;
+                (meta, log)
+            }
+        };
+        let snapshots = SnapshotDir::open_in(kind, &dir.join("snapshots"))?;
+        let Loaded { snapshot, damage } = snapshots.load(release.protocol)?;
         // Entries up to the purged one must be in the snapshot.
         let next =
             snapshot.as_ref().map_or(0, |(meta, _)| meta.last_log_id.map_or(0, |id| id.index + 1));

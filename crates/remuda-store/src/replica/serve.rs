@@ -79,6 +79,10 @@ impl Replica {
             // Votes of two candidates of one term cannot be compared; the transfer then goes on.
             return Ok(if ours > theirs { ours } else { theirs });
         };
+        if received.state.level() > self.inner.release.protocol {
+            return Err(Failure::invalid("the snapshot is of a newer version of remuda")
+                .code("version_too_old"));
+        }
         let snapshot = Snapshot { meta: received.meta, snapshot: Box::new(received.state) };
         let installed = self.inner.raft.install_full_snapshot(received.vote, snapshot).await;
         Ok(installed.map_err(fatal)?.vote)

@@ -36,9 +36,9 @@ const BASE: Duration = Duration::from_millis(200);
 /// Refusals that only a person can end.
 const LASTING: [&str; 4] = ["node_id_in_use", "revoked", "removed", "node_removed"];
 
-pub type DialId = u64;
-pub type LinkId = u64;
-pub type SessionId = u64;
+pub(crate) type DialId = u64;
+pub(crate) type LinkId = u64;
+pub(crate) type SessionId = u64;
 
 /// What happens.
 #[derive(Debug)]
@@ -386,9 +386,10 @@ impl Core {
     /// Whether an answer of this epoch is news.
     fn takes(&self, epoch: Epoch, direct: bool) -> bool {
         // Who has an owner that names no successor looks only for a newer one, or a shorter way.
-        let content = self.session.as_ref().filter(|current| {
-            self.successor.is_none() && self.outdated != Some(current.link)
-        });
+        let content = self
+            .session
+            .as_ref()
+            .filter(|current| self.successor.is_none() && self.outdated != Some(current.link));
         epoch >= self.epoch
             && content.is_none_or(|current| {
                 epoch > current.epoch || (epoch == current.epoch && current.relayed && direct)
@@ -496,7 +497,12 @@ impl Core {
         self.session = None;
         self.outdated = None;
         self.lost_at = now;
-        out.push(Effect::Show(Connection::Looking));
+        // An owner that has welcomed another session ends this one; which of both words comes first
+        // is open when the sessions have links of their own. Calls come on the new link already.
+        let opening = |search: &Search| matches!(search.phase, Phase::Opening { .. });
+        if !self.search.as_ref().is_some_and(opening) {
+            out.push(Effect::Show(Connection::Looking));
+        }
         // A search for a successor goes on; its fallback may be gone.
         if self.search.is_none() {
             self.wait(now, false);

@@ -9,11 +9,11 @@ use remuda_model::{Event, EventBody, Generation, NodeId};
 
 /// How much is kept for an owner that does not acknowledge.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Events.
-    pub(super) events: usize,
+    pub events: usize,
     /// Bytes, as written to disk.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
 /// A longer event, in bytes, is replaced by a gap.
@@ -21,7 +21,7 @@ pub(super) const MAX_EVENT: usize = 256 << 10;
 
 /// What the disk must do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub enum Effect {
     /// Write this event under its number.
     Put(Event),
     /// Remove the event of this number.
@@ -36,7 +36,7 @@ struct Kept {
 
 /// The events that are not acknowledged yet.
 #[derive(Debug)]
-pub(super) struct Core {
+pub struct Core {
     node: NodeId,
     generation: Generation,
     bounds: Bounds,
@@ -53,7 +53,7 @@ pub(super) struct Core {
 
 impl Core {
     /// Goes on where the last boot stopped: `acknowledged` and `events` are what is on disk.
-    pub(super) fn new(
+    pub fn new(
         node: NodeId,
         generation: Generation,
         bounds: Bounds,
@@ -70,7 +70,7 @@ impl Core {
     /// Numbers an event. The effects belong into one transaction of the disk; once it is done,
     /// [`written`](Self::written) must be called.
     #[must_use]
-    pub(super) fn push(&mut self, body: EventBody, time_ms: u64) -> Vec<Effect> {
+    pub fn push(&mut self, body: EventBody, time_ms: u64) -> Vec<Effect> {
         let seq = self.next;
         self.next += 1;
         let (node, generation) = (self.node.clone(), self.generation);
@@ -117,19 +117,19 @@ impl Core {
     }
 
     /// The number of the event that was numbered last.
-    pub(super) fn last(&self) -> u64 {
+    pub fn last(&self) -> u64 {
         self.next - 1
     }
 
     /// Everything up to this number is on disk now.
-    pub(super) fn written(&mut self, upto: u64) {
+    pub fn written(&mut self, upto: u64) {
         self.durable = self.durable.max(upto.min(self.last()));
     }
 
     /// Everything up to this number may be forgotten. A number that cannot have been sent is about
     /// another life of this node, and nothing is forgotten.
     #[must_use]
-    pub(super) fn acknowledge(&mut self, upto: u64) -> Vec<Effect> {
+    pub fn acknowledge(&mut self, upto: u64) -> Vec<Effect> {
         if upto > self.durable {
             return Vec::new();
         }
@@ -142,22 +142,22 @@ impl Core {
     }
 
     /// Every event up to this number is forgotten.
-    pub(super) fn acknowledged(&self) -> u64 {
+    pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
     /// Every event up to this number is on disk.
-    pub(super) fn durable(&self) -> u64 {
+    pub fn durable(&self) -> u64 {
         self.durable
     }
 
     /// The number of the first event that is kept, or of the next one.
-    pub(super) fn first(&self) -> u64 {
+    pub fn first(&self) -> u64 {
         self.kept.front().map_or(self.next, |kept| kept.event.seq)
     }
 
     /// Durable events with a higher number, at most so many and so many bytes, but at least one.
-    pub(super) fn after(&self, seq: u64, max: usize, max_bytes: usize) -> Vec<Event> {
+    pub fn after(&self, seq: u64, max: usize, max_bytes: usize) -> Vec<Event> {
         let start = self.kept.partition_point(|kept| kept.event.seq <= seq);
         let mut bytes = 0;
         let fits = |kept: &&Kept| {
@@ -171,7 +171,7 @@ impl Core {
 }
 
 /// The bytes that an event takes on disk and, nearly, in memory.
-pub(super) fn size(event: &Event) -> usize {
+pub fn size(event: &Event) -> usize {
     let text = match &event.body {
         EventBody::Class { payload, .. } => payload.len(),
         EventBody::TaskEnded { end, .. } => match end {

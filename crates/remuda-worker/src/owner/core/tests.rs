@@ -135,6 +135,19 @@ fn an_outdated_link_is_replaced_before_it_ends() {
 }
 
 #[test]
+fn a_session_that_is_replaced_may_end_before_the_new_one_is_known_to_be_up() {
+    let (mut play, session) = Play::owned();
+    play.give(Input::Outdated { link: 1 });
+    play.dial_reaches(2, "c1");
+    play.answer(2, Placement::Owned { epoch: Epoch(5) });
+    let opening = play.opening();
+    play.give(Input::Ended { session });
+    assert_eq!(play.effects, [], "calls that come meanwhile are answered");
+    play.give(Input::Opened { session: opening, outcome: Err(failure()) });
+    assert!(play.effects.contains(&Effect::Show(Connection::Looking)), "{:?}", play.effects);
+}
+
+#[test]
 fn a_new_link_may_lead_to_the_owner_by_way_of_another() {
     let (mut play, _) = Play::owned();
     play.give(Input::Outdated { link: 1 });
