@@ -1,19 +1,81 @@
-//! `cargo xtask bench`: builds for release and measures.
+//! `cargo xtask bench`: builds for release, installs what is measured beside, and measures.
+
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 
-use crate::shell::{cargo, step};
+use crate::{
+    programs::{apt, has},
+    shell::{cargo, say, step},
+};
 
-pub(crate) fn run(names: &[&str]) -> Result<()> {
-    let names = if names.is_empty() { &["rpc", "idle", "dev"] } else { names };
+/// The measurements, and the Debian packages of the systems that each is made beside, with the
+/// program that shows that a package is there.
+const MEASUREMENTS: &[(&str, &[(&str, &str)])] = &[
+    ("rpc", &[("erl", "erlang-base"), ("nats-server", "nats-server")]),
+    ("fleet", &[]),
+    ("store", &[("etcd", "etcd-server")]),
+    ("failover", &[]),
+    ("idle", &[]),
+    ("dev", &[]),
+    ("build", &[]),
+];
+
+/// Runs the measurements that are named, each with the words that follow its name.
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    let words = if words.is_empty() { &["rpc", "idle", "dev"] } else { words };
     step(
         "release build",
         cargo().args(["build", "--release", "-p", "remuda-cli", "-p", "remuda-bench"]),
     )?;
-    for name in names {
-        let mut run = cargo();
-        run.args(["run", "--release", "--quiet", "-p", "remuda-bench", "--", name]);
-        step(&format!("bench {name}"), &mut run)?;
+    for run in split(words) {
+        let name = run[0];
+        let peers = MEASUREMENTS.iter().find(|(known, _)| *known == name);
+        for (program, package) in peers.into_iter().flat_map(|(_, peers)| *peers) {
+            if !has(program) && !install(&[package]) {
+                say(&format!("NOT MEASURED: `{program}`: cannot install {package}"));
+            }
+        }
+        let mut bench = cargo();
+        bench.args(["run", "--release", "--quiet", "-p", "remuda-bench", "--"]).args(run);
+        step(&format!("bench {}", run.join(" ")), &mut bench)?;
     }
     Ok(())
+}
+
+/// One list for each measurement: its name, then what is for it.
+fn split<'a>(words: &'a [&'a str]) -> Vec<&'a [&'a str]> {
+    let is_name = |word: &str| MEASUREMENTS.iter().any(|(name, _)| *name == word);
+    words.chunk_by(|_, next| !is_name(next)).collect()
+}
+
+/// Installs Debian packages of servers for as long as they are measured: none of them is started, as
+/// far as Debian decides that.
+fn install(packages: &[&str]) -> bool {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let ours = !policy.exists() && forbid_services(policy).is_ok();
+    let installed = apt(packages);
+    // What was there before stays.
+    if ours && fs::remove_file(policy).is_err() {
+        say(&format!("{} is left and forbids to start services", policy.display()));
+    }
+    installed
+}
+
+/// Debian asks this program before it starts a service; 101 says no.
+fn forbid_services(policy: &Path) -> io::Result<()> {
+    fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+    fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_measurement_gets_its_words() {
+        let words = ["rpc", "tcp", "--rounds", "5", "store", "idle"];
+        assert_eq!(split(&words), [&words[..4], &words[4..5], &words[5..]]);
+        assert_eq!(split(&["fleet", "--quick"]), [["fleet", "--quick"]]);
+    }
 }

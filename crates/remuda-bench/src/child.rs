@@ -10,9 +10,10 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-use crate::{cluster, raw};
+use crate::{cluster, peers::nats, raw};
 
 /// A child and the line by which it said that it is ready.
+#[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) line: String,
     /// Closing it ends the child.
@@ -42,6 +43,13 @@ pub(crate) async fn run(arguments: &[&str]) -> Result<()> {
             println!("{}", listener.local_addr().context("bound")?);
             tokio::select! {
                 ended = raw::serve(listener) => ended,
+                () = parent_gone() => Ok(()),
+            }
+        }
+        ["nats", address] => {
+            let address = address.parse().context("the address of the server")?;
+            tokio::select! {
+                ended = nats::respond(address, || println!("ready")) => ended,
                 () = parent_gone() => Ok(()),
             }
         }

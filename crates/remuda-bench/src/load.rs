@@ -7,8 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use crate::options::Options;
+
 /// What one run saw.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) callers: usize,
     pub(crate) rate: f64,
@@ -16,11 +18,29 @@ pub(crate) struct Sample {
     pub(crate) p99: Duration,
     pub(crate) p999: Duration,
     pub(crate) errors: u64,
+    /// What the first of them was.
+    pub(crate) error: Option<String>,
 }
 
-/// How long a run lasts, after half a second that does not count.
-pub(crate) const RUN: Duration = Duration::from_secs(2);
-const WARM_UP: Duration = Duration::from_millis(500);
+/// How long a run lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// What does not count.
+    pub(crate) warm_up: Duration,
+    /// What counts, after that.
+    pub(crate) run: Duration,
+}
+
+impl Span {
+    const FULL: Self = Self { warm_up: Duration::from_millis(500), run: Duration::from_secs(2) };
+    const QUICK: Self =
+        Self { warm_up: Duration::from_millis(100), run: Duration::from_millis(300) };
+
+    /// As long as the command line wants it.
+    pub(crate) fn of(options: &Options) -> Self {
+        if options.is_quick() { Self::QUICK } else { Self::FULL }
+    }
+}
 
 /// One caller: makes a call, waits for its answer.
 pub(crate) trait Caller: Send + 'static {
@@ -34,18 +54,18 @@ pub(crate) trait Caller: Send + 'static {
 }
 
 /// Lets every caller call until the time is over.
-pub(crate) async fn closed_loop<C: Caller>(connections: Vec<C>) -> Result<Sample> {
+pub(crate) async fn closed_loop<C: Caller>(connections: Vec<C>, span: Span) -> Result<Sample> {
     let callers = connections.len();
-    let counted = Instant::now() + WARM_UP;
-    let end = counted + RUN;
+    let counted = Instant::now() + span.warm_up;
+    let end = counted + span.run;
     let mut loops = Vec::with_capacity(callers);
     for mut connection in connections {
         loops.push(tokio::spawn(async move {
-            let (mut nanos, mut errors) = (Vec::with_capacity(1 << 16), 0_u64);
+            let (mut nanos, mut errors, mut first) = (Vec::with_capacity(1 << 16), 0_u64, None);
             loop {
                 let start = Instant::now();
                 if start >= end {
-                    return (nanos, errors);
+                    return (nanos, errors, first);
                 }
                 let answer = connection.call().await;
                 let spent = start.elapsed();
@@ -57,29 +77,34 @@ pub(crate) async fn closed_loop<C: Caller>(connections: Vec<C>) -> Result<Sample
                 }
                 match answer {
                     Ok(()) => nanos.push(u32::try_from(spent.as_nanos()).unwrap_or(u32::MAX)),
-                    Err(_) => errors += 1,
+                    Err(error) => {
+                        errors += 1;
+                        first.get_or_insert_with(|| format!("{error:#}"));
+                    }
                 }
             }
         }));
     }
-    let (mut nanos, mut errors) = (Vec::new(), 0);
+    let (mut nanos, mut errors, mut first) = (Vec::new(), 0, None);
     for done in loops {
-        let (its_nanos, its_errors) = done.await.context("a caller panicked")?;
+        let (its_nanos, its_errors, its_first) = done.await.context("a caller panicked")?;
         nanos.extend(its_nanos);
         errors += its_errors;
+        first = first.or(its_first);
     }
-    Ok(summary(callers, nanos, errors))
+    Ok(Sample { errors, error: first, ..summary(callers, nanos, span) })
 }
 
-fn summary(callers: usize, mut nanos: Vec<u32>, errors: u64) -> Sample {
+/// Makes a sample of what single calls took.
+pub(crate) fn summary(callers: usize, mut nanos: Vec<u32>, span: Span) -> Sample {
     nanos.sort_unstable();
     let at = |permille: usize| {
         let index = (nanos.len() * permille / 1000).min(nanos.len().saturating_sub(1));
         Duration::from_nanos(nanos.get(index).copied().unwrap_or_default().into())
     };
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = nanos.len() as f64 / RUN.as_secs_f64();
-    Sample { callers, rate, p50: at(500), p99: at(990), p999: at(999), errors }
+    let rate = nanos.len() as f64 / span.run.as_secs_f64();
+    Sample { callers, rate, p50: at(500), p99: at(990), p999: at(999), errors: 0, error: None }
 }
 
 impl fmt::Display for Sample {

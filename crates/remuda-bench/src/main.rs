@@ -1,33 +1,52 @@
 //! Measures remuda beside its peers and beside the limits of the machine.
 #![expect(clippy::print_stdout, reason = "figures are the output")]
 
+mod agents;
 mod build;
 mod child;
 mod cluster;
 mod dev;
+mod failover;
+mod fleet;
 mod idle;
 mod load;
+mod options;
+mod peers;
+mod proc;
 mod raw;
 mod remote;
+mod report;
 mod rpc;
+mod store;
 
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
-usage: remuda-bench rpc [TRANSPORT…] | idle | dev | build
+usage: remuda-bench MEASUREMENT [OPTION…]
 
-  rpc     calls through a control node to a worker, beside bare sockets
-  idle    resident memory of one idle agent
-  dev     seconds from `remuda dev` to five ready nodes
-  build   seconds of a cold and of an incremental release build (takes minutes)";
+  rpc [TRANSPORT…]  calls through a control node to a worker, beside bare sockets and other systems
+                    [--peers] [--callers 1,64,256] [--hops 1,2]
+  fleet             thousands of simulated workers: memory, joins, requests, labels, a killed leader
+                    [--workers 10000] [--controls 1,3] [--idle SECONDS] [--storms 3] [--dir DIR]
+  store             acknowledged writes, beside etcd and the disk
+                    [--callers 1,16,64,256] [--voters 1,3] [--dir DIR]
+  failover          from kill -9 of a control node to the next write and the next request
+                    [--dir DIR]
+  idle              resident memory of one idle agent
+  dev               seconds from `remuda dev` to five ready nodes
+  build             seconds of a cold and of an incremental release build (takes minutes)
+
+The first four also take --rounds N, --json for programs, and --quick to see that they work.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["rpc"] => rpc::run(&["tcp", "tls", "quic"]).await,
-        ["rpc", transports @ ..] => rpc::run(transports).await,
+        ["rpc", words @ ..] => rpc::run(words).await,
+        ["fleet", words @ ..] => fleet::run(words).await,
+        ["store", words @ ..] => store::run(words).await,
+        ["failover", words @ ..] => failover::run(words).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),
