@@ -66,11 +66,9 @@ impl Control {
         let present = plan(record.as_ref(), &keys);
         let signs = keys.signs.with_new_secret(role);
         let signs = signs.map_err(|error| Failure::invalid(error.to_string()))?;
-        let token = signs.join_token(role).ok_or_else(|| Failure::invalid("clients do not join"))?;
-        let new = NewAuthority {
-            secrets: Keys { signs, next: keys.next }.to_secrets(),
-            ..present
-        };
+        let token =
+            signs.join_token(role).ok_or_else(|| Failure::invalid("clients do not join"))?;
+        let new = NewAuthority { secrets: Keys { signs, next: keys.next }.to_secrets(), ..present };
         self.propose(Change::SetAuthority(Box::new(new)), CHANGE).await?;
         Ok(token.to_string())
     }

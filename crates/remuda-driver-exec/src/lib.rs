@@ -28,4 +28,6 @@ mod spec;
 
 pub use class::{ExecConfig, ExecError, exec_class};
 pub use holder::{HolderError, run_holder};
+#[doc(hidden)]
+pub use protocol::read_frames;
 pub use spec::{ExecCommand, ExecReply, ExecSpec, Stdin};

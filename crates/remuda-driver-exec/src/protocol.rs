@@ -141,6 +141,18 @@ pub(crate) async fn read<T: DeserializeOwned>(
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// Reads bytes as each side would, frame by frame, for tests with hostile bytes: only panics and the
+/// memory taken are of interest.
+pub fn read_frames(mut bytes: &[u8]) {
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((body, rest)) = rest.split_at_checked(length) else { return };
+        drop(postcard::from_bytes::<FromAgent>(body));
+        drop(postcard::from_bytes::<FromHolder>(body));
+        bytes = rest;
+    }
+}
+
 /// Calls `with` with a path of the socket that is short enough for the kernel (107 bytes).
 pub(crate) fn with_socket_path<T>(
     dir: &Path,

@@ -28,8 +28,10 @@ fn a_rotation_ends_with_the_new_ca_and_the_latest_join_secrets() {
     let old = authority();
     let next = old.successor().expect("made");
     assert_ne!(old.pin(), next.pin());
-    assert_eq!(old.join_token(Role::Worker).map(|token| token.secret.to_vec()),
-        next.join_token(Role::Worker).map(|token| token.secret.to_vec()));
+    assert_eq!(
+        old.join_token(Role::Worker).map(|token| token.secret.to_vec()),
+        next.join_token(Role::Worker).map(|token| token.secret.to_vec())
+    );
     let keys = Keys { signs: old.clone(), next: None };
     let announced = NewAuthority {
         step: AuthorityStep::Announced,

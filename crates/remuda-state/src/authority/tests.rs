@@ -94,10 +94,8 @@ fn an_old_cluster_has_no_place_for_it() {
     let refused = put(&mut state, new(0, AuthorityStep::Settled, &[1]));
     assert_eq!(refused, Err(Refusal::LevelTooLow { needed: 2, level: 1 }));
     let mut state = founded(2);
-    let much = NewAuthority {
-        trusted: vec![vec![0; 40_000]],
-        ..new(0, AuthorityStep::Settled, &[1])
-    };
+    let much =
+        NewAuthority { trusted: vec![vec![0; 40_000]], ..new(0, AuthorityStep::Settled, &[1]) };
     assert_eq!(put(&mut state, much), Err(Refusal::TooMuch(Limit::Authority)));
     put(&mut state, new(0, AuthorityStep::Settled, &[1])).expect("small enough");
     let raise = Command::once(Change::RaiseLevel { level: 3 });

@@ -61,7 +61,8 @@ async fn what_is_no_authority_is_not_believed() {
 fn secrets_are_exchanged_one_by_one() {
     let cluster = Cluster::new();
     let old = &cluster.authority;
-    let secret = |authority: &crate::Authority, role| authority.join_token(role).expect("a token").secret;
+    let secret =
+        |authority: &crate::Authority, role| authority.join_token(role).expect("a token").secret;
     let new = old.with_new_secret(Role::Worker).expect("made");
     assert_eq!(new.pin(), old.pin());
     assert_ne!(secret(&new, Role::Worker), secret(old, Role::Worker));
