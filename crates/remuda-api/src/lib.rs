@@ -28,7 +28,7 @@ mod serve;
 mod tests;
 
 pub use config::{ApiConfig, ApiLimits, ApiTls, ServeError, TlsError};
-pub use metrics::MoreMetrics;
 #[doc(hidden)]
 pub use extract::check_depth;
+pub use metrics::MoreMetrics;
 pub use serve::serve;

@@ -3,6 +3,7 @@
 mod agent;
 mod cluster;
 mod common;
+mod debug;
 mod dev;
 mod event;
 mod exec;
@@ -16,8 +17,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::AgentArgs;
-pub(crate) use cluster::{ClusterCommand, JoinRole};
+pub(crate) use cluster::{BackupArgs, ClusterCommand, JoinRole, RecoverArgs, RestoreArgs};
 pub(crate) use common::{Connect, Format, Raw};
+pub(crate) use debug::DebugCommand;
 pub(crate) use dev::DevArgs;
 pub(crate) use event::EventArgs;
 pub(crate) use exec::ExecArgs;
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     /// Start a local cluster of real processes
     Dev(DevArgs),
     /// Run one node in the foreground
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
     /// Show and change nodes
     #[command(subcommand, after_help = "Example:\n  remuda node list --on gpu")]
     Node(NodeCommand),
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     /// Give and take API tokens
     #[command(subcommand, after_help = "Example:\n  remuda token create ci --scope operate")]
     Token(TokenCommand),
+    /// Find out what is wrong
+    #[command(subcommand, after_help = "Example:\n  remuda debug bundle")]
+    Debug(DebugCommand),
     /// Show how a node would be configured
     #[command(subcommand, after_help = "Example:\n  remuda config show --config remuda.toml")]
     Config(ConfigCommand),

@@ -21,7 +21,8 @@ pub use self::{
     file::BackupError,
 };
 use crate::{
-    Control, cluster::no_cluster, handlers::issued, membership::new_record, proposals::READ,
+    Control, authority::Keys, cluster::no_cluster, handlers::issued, membership::new_record,
+    proposals::READ,
 };
 
 /// The indices of a restored cluster begin at the next multiple of this. So they are beyond all that
@@ -127,13 +128,17 @@ impl Backup {
         // The new one first: there is always one that owns workers.
         let changes = [Change::PutNode(me), issued(node, facts, false)].into_iter().chain(removals);
         let mut state = self.state.clone();
-        let mut index = (state.applied() / LEAP + 1).saturating_mul(LEAP);
-        for change in changes {
+        let first = (state.applied() / LEAP + 1).saturating_mul(LEAP);
+        for (index, change) in (first..).zip(changes) {
             state.apply(index, &Command::once(change)).into_result()?;
-            index += 1;
         }
         Ok(Succession { state, certificate, removed })
     }
+}
+
+/// The authority that signs, where the state keeps it: once it was exchanged.
+fn signing(state: &ClusterState) -> Result<Option<Authority>, Failure> {
+    state.authority().map(|record| Ok(Keys::of(record)?.signs)).transpose()
 }
 
 impl Control {
@@ -148,7 +153,11 @@ impl Control {
         if state.cluster().is_none() {
             return Err(no_cluster());
         }
-        Ok(Backup::new((*state).clone(), self.shared.authority()?))
+        let authority = match signing(&state)? {
+            Some(authority) => authority,
+            None => self.shared.authority()?,
+        };
+        Ok(Backup::new((*state).clone(), authority))
     }
 }
 

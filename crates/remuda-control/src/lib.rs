@@ -57,7 +57,7 @@ pub use events::EventStream;
 pub use nodes::Consistency;
 pub use output::OutputStream;
 pub use remuda_state::{AuthorityStep, Scope, TokenRecord};
-pub use rotation::AuthorityView;
 pub use remuda_wire::message::control::Health;
+pub use rotation::AuthorityView;
 pub use tasks::{TaskFilter, Tasks};
 pub use tokens::{ApiToken, ParseApiTokenError, Principal};

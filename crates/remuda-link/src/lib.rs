@@ -26,15 +26,13 @@ pub use endpoint::{
     Admission, CertificatesOnly, DialCause, DialError, Endpoint, EndpointConfig, ListenError,
     Upgraded,
 };
-pub use identity::{
-    CertificateError, CertificateFacts, Identity, KeyId, NodeCertificate, pin_of,
-};
+pub use identity::{CertificateError, CertificateFacts, Identity, KeyId, NodeCertificate, pin_of};
 pub use join::{JoinError, answer_join, join, join_as, renew};
 pub use limits::Limits;
 pub use link::{CallError, CloseReason, Incoming, Link, LinkError, MAX_REPLY, Peer};
+pub use metrics::write_metrics;
 pub use remuda_wire::handshake::{Method, Secret};
 pub use remuda_wire::mux::{Config as MuxConfig, Priority, Side, code};
-pub use metrics::write_metrics;
 pub use router::Router;
 pub use stream::{RecvHalf, SendHalf, Stream, StreamError, splice};
 pub use token::{JoinToken, ParseTokenError};

@@ -24,7 +24,8 @@ use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 pub(crate) use self::stream::{RecvStream, SendStream};
 use crate::{
-    CallError, CloseReason, DialCause, LinkError, StreamError, code, identity::CertificateFacts,
+    CallError, CloseReason, DialCause, LinkError, StreamError, code,
+    identity::CertificateFacts,
     link::Opened,
     metrics::{self, OpenLink},
     tls::Channel,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use remuda_link::Authority;
-use remuda_model::NodeId;
+use remuda_model::{Failure, NodeId};
 use remuda_state::ClusterState;
 
 use super::Backup;
@@ -20,6 +20,9 @@ pub enum SalvageError {
     /// The node never received the cluster's authority.
     #[error("it holds no authority of a cluster")]
     NoAuthority,
+    /// The authority in the state cannot be used.
+    #[error("the authority in its state cannot be used")]
+    Authority(#[source] Failure),
     /// The node belongs to no cluster.
     #[error("it holds no state of a cluster")]
     NoCluster,
@@ -54,5 +57,7 @@ pub async fn salvage(dir: &Path, node: &NodeId) -> Result<Backup, SalvageError> 
     if state.cluster().is_none() {
         return Err(SalvageError::NoCluster);
     }
-    Ok(Backup::new(state, authority))
+    // Exchanged since the file was written.
+    let newer = super::signing(&state).map_err(SalvageError::Authority)?;
+    Ok(Backup::new(state, newer.unwrap_or(authority)))
 }

@@ -137,9 +137,8 @@ fn controls(sight: &Sight<'_>, found: &mut Vec<Problem>) {
             say(found, "control_not_linked", message, hint);
         }
     }
-    let skewed = |control: &ControlView| {
-        control.skew_ms.filter(|skew| skew.unsigned_abs() > SKEW_MS).is_some()
-    };
+    let skewed =
+        |control: &ControlView| control.skew_ms.is_some_and(|skew| skew.unsigned_abs() > SKEW_MS);
     for control in sight.controls.iter().filter(|control| skewed(control)) {
         let skew = control.skew_ms.unwrap_or_default();
         let side = if skew > 0 { "ahead of" } else { "behind" };

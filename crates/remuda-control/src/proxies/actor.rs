@@ -49,7 +49,7 @@ pub(super) struct Actor {
     node: NodeId,
     proxy: Arc<Proxy>,
     core: Core,
-    waiting: mpsc::Receiver<Session>,
+    waiting: mpsc::Receiver<Box<Session>>,
     place: watch::Receiver<Place>,
     session: Option<Open>,
     batches: Option<mpsc::Sender<Batch>>,
@@ -71,7 +71,7 @@ impl Actor {
         node: NodeId,
         proxy: Arc<Proxy>,
         core: Core,
-        waiting: mpsc::Receiver<Session>,
+        waiting: mpsc::Receiver<Box<Session>>,
     ) -> Self {
         let (seen_by_classes, seen) = mpsc::channel(WAITING_BATCHES);
         Self {
@@ -107,7 +107,7 @@ impl Actor {
                     let place = self.place.borrow_and_update().clone();
                     self.step(Input::Placed(place)).await;
                 }
-                Some(session) = self.waiting.recv() => self.attach(session).await,
+                Some(session) = self.waiting.recv() => self.attach(*session).await,
                 Some(seen) = self.seen.recv() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     if seen.numbering == self.numbering {
@@ -277,7 +277,9 @@ impl Actor {
     /// Shows events to subscribers at once, and to job classes in their own time.
     fn report(&mut self, events: Vec<Event>, effects: &mut VecDeque<Effect>) {
         let Some(last) = events.iter().map(last_number).max() else { return };
-        events.iter().for_each(|event| self.control.shared.stats.owned.reported(event));
+        for event in &events {
+            self.control.shared.stats.owned.reported(event);
+        }
         let classes = &self.control.shared.classes;
         let concerns =
             |event: &Event| event.body.class().is_some_and(|class| classes.contains_key(class));
@@ -316,7 +318,8 @@ impl Actor {
         self.control.shared.supervisor.spawn("node record", async move {
             let proposed = tokio::select! {
                 () = stop.cancelled() => return,
-                proposed = control.propose(change, PROPOSAL) => proposed,
+                // Boxed, because it is over long before the pause is.
+                proposed = Box::pin(control.propose(change, PROPOSAL)) => proposed,
             };
             let ended = match proposed {
                 Ok(_) => Proposal::Committed,

@@ -158,7 +158,7 @@ mod tests {
     fn a_histogram_ends_with_everything() {
         let latency = Latency::new();
         latency.took(Duration::from_micros(75));
-        latency.took(Duration::from_secs(60));
+        latency.took(Duration::from_mins(1));
         let mut page = Page::new();
         page.histogram("remuda_x_seconds", "X.").latency(&[("a", "b")], &latency);
         let text = page.into_text();

@@ -6,14 +6,13 @@ use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
 use remuda_control::{Control, ControlConfig};
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
-    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link,
-    Router, Secret,
+    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, Router, Secret,
 };
 use remuda_model::{Generation, LinkUrl, Transport};
 use remuda_plugin::Class;
 use remuda_runtime::{Supervisor, metrics::Page};
-use serde_json::{Value, json};
 use remuda_worker::{Worker, WorkerConfig};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{

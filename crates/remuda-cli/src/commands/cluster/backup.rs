@@ -29,13 +29,11 @@ pub(super) async fn backup(args: BackupArgs, environment: &Environment) -> Resul
     if !args.force && args.file.exists() {
         return Err(exists(&args.file).into());
     }
-    let backup = match &args.data_dir {
-        Some(dir) => agent::offline_backup(dir).await.map_err(|error| report(&error))?,
-        None => {
-            let bytes = client(&args.connect, environment)?.backup().await?;
-            Backup::from_bytes(&bytes, None)
-                .map_err(|error| unusable("what the API sent", &error))?
-        }
+    let backup = if let Some(dir) = &args.data_dir {
+        agent::offline_backup(dir).await.map_err(|error| report(&error))?
+    } else {
+        let bytes = client(&args.connect, environment)?.backup().await?;
+        Backup::from_bytes(&bytes, None).map_err(|error| unusable("what the API sent", &error))?
     };
     let content = match &passphrase {
         Some(passphrase) => backup.to_sealed_bytes(passphrase),

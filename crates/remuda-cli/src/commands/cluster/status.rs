@@ -94,7 +94,8 @@ fn screen(cluster: &Cluster) -> String {
     text.push_str(&table.render());
     text.push('\n');
     for Problem { message, hint, .. } in &cluster.problems {
-        text.push_str(&format!("\n! {}\n  {}\n", escape_line(message), escape_line(hint)));
+        let (message, hint) = (escape_line(message), escape_line(hint));
+        text.extend(["\n! ", &message, "\n  ", &hint, "\n"]);
     }
     text
 }
