@@ -65,6 +65,18 @@ pub(crate) fn python_program(package: &str, program: &str) -> Option<PathBuf> {
     None
 }
 
+/// A Python that has a package of the Python package index, in a virtual environment beside the build
+/// output.
+pub(crate) fn python_with(package: &str, module: &str) -> Option<PathBuf> {
+    let venv = target_dir().join("xtask-venv").join(package);
+    let python = venv.join("bin/python");
+    let has = || quiet(Command::new(&python).args(["-c", &format!("import {module}")]));
+    if has() || (make_venv(&venv) && pip_install(&venv, package) && has()) {
+        return Some(python);
+    }
+    None
+}
+
 /// A program that cargo installs, beside the build output.
 pub(crate) fn cargo_program(name: &str) -> Option<PathBuf> {
     if has(name) {

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    programs::{Untested, apt, cargo_program, has, python_program, target_dir},
+    programs::{Untested, apt, cargo_program, has, python_program, python_with, target_dir},
     shell::{cargo, root, say, step},
     tidy,
 };
@@ -43,6 +43,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         untested.note("processes", "left out by --quick");
     } else {
         openapi(&mut untested)?;
+        metrics(&mut untested)?;
     }
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
@@ -65,6 +66,18 @@ fn deny(untested: &mut Untested) -> Result<()> {
     let mut check = Command::new(program);
     check.current_dir(root()).args(["--log-level", "error", "check"]);
     step("deny", check.args(["bans", "licenses", "sources"]))
+}
+
+/// Lets a parser that we did not write read the metrics of a cluster.
+fn metrics(untested: &mut Untested) -> Result<()> {
+    let Some(python) = python_with("prometheus-client", "prometheus_client") else {
+        untested.note("metrics by a parser", "prometheus-client could not be installed");
+        return Ok(());
+    };
+    let mut cluster = Command::new(target_dir().join("debug/remuda"));
+    cluster.current_dir(root()).args(["dev", "--controls", "1", "--workers", "1", "--"]);
+    cluster.arg(python).args(["-c", include_str!("metrics.py")]);
+    step("metrics by a parser", &mut cluster)
 }
 
 /// Lets a generator that we did not write read our document of the API.
