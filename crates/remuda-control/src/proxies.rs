@@ -36,7 +36,8 @@ pub(crate) struct Proxy {
     route: ArcSwapOption<Route>,
     view: watch::Sender<Option<NodeView>>,
     place: watch::Sender<Place>,
-    sessions: mpsc::Sender<Session>,
+    /// Boxed, because the queue has space for many from the start.
+    sessions: mpsc::Sender<Box<Session>>,
 }
 
 impl Proxy {
@@ -133,7 +134,7 @@ impl Control {
             proxy.placed_by(now);
         }
         // A proxy that ends at this moment drops the session; the worker tries again.
-        drop(proxy.sessions.send(session).await);
+        drop(proxy.sessions.send(Box::new(session)).await);
     }
 
     fn proxy_of(&self, node: &NodeId, place: Place) -> Arc<Proxy> {

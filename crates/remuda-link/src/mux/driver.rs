@@ -29,7 +29,7 @@ const MAX_WRITE: usize = 256 * 1024;
 const MIN_WRITE: usize = 64 * 1024;
 /// Space for one read, growing with what comes.
 const MAX_READ: usize = 256 * 1024;
-const MIN_READ: usize = 4 * 1024;
+const MIN_READ: usize = 1024;
 /// Parts of a write from this length on are not copied.
 const COPY_BELOW: usize = 4 * 1024;
 /// With more streams than this the driver lets other tasks add to a write first.
