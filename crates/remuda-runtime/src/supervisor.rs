@@ -1,13 +1,8 @@
 //! Who owns the spawned tasks of a process.
 
-use std::{
-    future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -65,18 +60,17 @@ impl Supervisor {
 }
 
 /// The work, ending quietly where it panics; the panic itself was reported by its hook.
-pub async fn contained(name: &'static str, work: impl Future<Output = ()>) {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        // Nothing of the work is used again after a panic but to drop it.
-        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            tracing::error!(name, panic = text.unwrap_or("no text"), "a task panicked");
-            Poll::Ready(())
-        })
+///
+/// Hardly larger than the work itself, which an `async fn` would keep twice: as its argument and
+/// where it is polled.
+pub fn contained(name: &'static str, work: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    // Nothing of the work is used again after a panic but to drop it.
+    AssertUnwindSafe(work).catch_unwind().map(move |ended| {
+        let Err(panic) = ended else { return };
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(name, panic = text.unwrap_or("no text"), "a task panicked");
     })
-    .await;
 }
 
 #[cfg(test)]
@@ -96,6 +90,17 @@ mod tests {
         let supervisor = Supervisor::new();
         supervisor.spawn("deaf", std::future::pending());
         assert!(!supervisor.shutdown(Duration::from_secs(5)).await);
+    }
+
+    #[test]
+    fn being_contained_costs_hardly_any_memory() {
+        let work = async {
+            let large = [0_u8; 4096];
+            std::future::pending::<()>().await;
+            drop(large);
+        };
+        let size = size_of_val(&work);
+        assert!(size >= 4096 && size_of_val(&contained("large", work)) < size + 128);
     }
 
     #[tokio::test]
