@@ -167,9 +167,11 @@ impl Control {
         let authority = self.shared.authority()?;
         let peer = link.peer();
         let state = self.shared.replica.state();
-        let controls: Vec<(NodeId, Vec<LinkUrl>)> = state
-            .nodes()
-            .filter(|node| node.active && !node.addresses.is_empty())
+        let active = state.controls();
+        let controls: Vec<(NodeId, Vec<LinkUrl>)> = active
+            .iter()
+            .filter_map(|control| state.node(control))
+            .filter(|node| !node.addresses.is_empty())
             .map(|node| (node.id.clone(), node.addresses.clone()))
             .collect();
         let credentials = answer_join(&authority, peer, request, controls)?;

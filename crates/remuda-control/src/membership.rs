@@ -35,6 +35,8 @@ const ASKED: Duration = Duration::from_secs(30);
 const CONFIRM: Duration = Duration::from_secs(3);
 /// How often it is asked.
 const CONFIRM_AGAIN: Duration = Duration::from_secs(10);
+/// Every entry of the log is news, and each look goes through all nodes: it is made so often at most.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long a departure may take in all.
 const LEAVE: Duration = Duration::from_secs(20);
 
@@ -74,6 +76,11 @@ impl Control {
                     }
                     self.take(step).await;
                 }
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(GATHER) => (),
             }
             tokio::select! {
                 biased;

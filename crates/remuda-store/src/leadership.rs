@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use openraft::ServerState;
@@ -74,6 +75,9 @@ impl Leadership {
     }
 }
 
+/// The library says something new with every entry of the log; it is looked at so often at most.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Publishes what the library says until stopped.
 pub(crate) async fn follow(
     mut metrics: watch::Receiver<Metrics>,
@@ -99,6 +103,11 @@ pub(crate) async fn follow(
             *present = leadership;
             is_news
         });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GATHER) => (),
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -10,16 +10,17 @@ pub(crate) struct LiveLinks(Arc<Mutex<Vec<Link>>>);
 
 impl LiveLinks {
     pub(crate) fn add(&self, link: Link) {
-        self.with(|links| links.push(link));
+        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not each time: there may be thousands.
+        if links.len() == links.capacity() {
+            links.retain(|link| !link.is_closed());
+        }
+        links.push(link);
     }
 
     pub(crate) fn all(&self) -> Vec<Link> {
-        self.with(|links| links.clone())
-    }
-
-    fn with<T>(&self, action: impl FnOnce(&mut Vec<Link>) -> T) -> T {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|link| !link.is_closed());
-        action(&mut links)
+        links.clone()
     }
 }
