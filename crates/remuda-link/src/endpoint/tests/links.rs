@@ -39,6 +39,22 @@ async fn every_transport_makes_links_between_known_nodes() {
 }
 
 #[tokio::test]
+async fn a_link_may_come_from_a_chosen_address() {
+    let cluster = Cluster::new();
+    let mut control = cluster.control("ctl-1");
+    let worker = cluster.worker("w-1");
+    let at = control.listen("tls").await;
+    let source = "127.3.2.1".parse().expect("an address");
+    let dialled = soon(worker.endpoint.dial_from(&at, source)).await.expect("a link");
+    let accepted = soon(control.links.recv()).await.expect("a link");
+    let remote: std::net::SocketAddr = accepted.peer().remote.parse().expect("an address");
+    assert_eq!(remote.ip(), source);
+    let elsewhere = "192.0.2.1".parse().expect("an address");
+    soon(worker.endpoint.dial_from(&at, elsewhere)).await.expect_err("not ours");
+    dialled.close("seen enough");
+}
+
+#[tokio::test]
 async fn a_link_that_nobody_holds_is_closed() {
     let cluster = Cluster::new();
     let mut control = cluster.control("ctl-1");
