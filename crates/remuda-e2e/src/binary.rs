@@ -8,14 +8,24 @@ use std::{
 
 use crate::{Place, wait::within};
 
-/// The binary `remuda`, built from this tree, in the profile of the tests.
+/// The binary `remuda`, built from this tree, in the profile of the tests, with the switch that
+/// lets it run as the release before.
 ///
 /// # Panics
 ///
 /// When it cannot be built.
 pub fn remuda() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| build(&["-p", "remuda-cli"]).join("remuda"))
+    PATH.get_or_init(|| {
+        let me = std::env::current_exe().expect("a program has a path");
+        let beside = me.with_file_name("remuda");
+        // Tests lie in a folder of their own; a program was built together with the binary.
+        if beside.exists() {
+            beside
+        } else {
+            build(&["-p", "remuda-cli", "--features", "fixture-previous"]).join("remuda")
+        }
+    })
 }
 
 /// An example of the library, built from this tree.

@@ -76,6 +76,17 @@ pub async fn within<T>(context: TraceContext, work: impl Future<Output = T>) -> 
     CURRENT.scope(context, work).await
 }
 
+/// Takes the trace of the work that runs here along, for a task of its own.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    let context = current();
+    async move {
+        match context {
+            Some(context) => within(context, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// A context for work that begins here, for the part of it that is to be traced: nothing without a
 /// collector.
 pub fn begin() -> Option<TraceContext> {
@@ -191,13 +202,15 @@ mod tests {
         let seen = outer
             .run(async {
                 let inner = Span::child_of(current().expect("inside"), "inner", Kind::Internal);
-                inner.run(async { current() }).await.expect("inside")
+                let elsewhere = inner.run(async { tokio::spawn(carried(async { current() })) });
+                elsewhere.await.await.expect("no panic").expect("carried along")
             })
             .await;
         assert_eq!(current(), None);
         outer.fail("no reason");
         drop(outer);
-        let (inner, outer) = (finished.try_recv().expect("first"), finished.try_recv().expect("last"));
+        let (inner, outer) =
+            (finished.try_recv().expect("first"), finished.try_recv().expect("last"));
         assert_eq!((inner.context, inner.parent), (seen, Some(context.span)));
         assert_eq!((outer.context, outer.parent), (context, None));
         assert_eq!(inner.context.trace, outer.context.trace);

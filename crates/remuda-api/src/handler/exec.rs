@@ -13,6 +13,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use remuda_driver_exec::{ExecCommand, ExecSpec, Stdin};
 use remuda_model::{ClassName, Failure, NodeId, TaskId, TaskRecord};
+use remuda_runtime::trace;
 use remuda_wire::message::work;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,12 +66,12 @@ pub(crate) async fn exec_command(
     let command = Command::new(api.clone(), caller, node, request)?;
     let (started, start) = oneshot::channel();
     if detach {
-        api.supervisor().spawn("exec", command.leave(started));
+        api.supervisor().spawn("exec", trace::carried(command.leave(started)));
         let record = start.await.map_err(gone)??;
         return Ok((StatusCode::CREATED, Json(record)).into_response());
     }
     let (lines, rest) = mpsc::channel(MAX_LINES);
-    api.supervisor().spawn("exec", command.attend(started, lines));
+    api.supervisor().spawn("exec", trace::carried(command.attend(started, lines)));
     let record = start.await.map_err(gone)??;
     let first = output::encode(&OutputLine::Started { task: Box::new(record) });
     let lines = stream::unfold((Some(first), rest), |(first, mut rest)| async move {
