@@ -30,7 +30,9 @@
 use remuda_model::{Labels, NodeId, Release, Revision, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use crate::{Certificate, ClusterRecord, Limit, NewAuthority, NodeRecord, TokenRecord, codec, limits};
+use crate::{
+    Certificate, ClusterRecord, Limit, NewAuthority, NodeRecord, TokenRecord, codec, limits,
+};
 
 /// The bit of a number that lets older versions skip the change.
 const IGNORABLE: u16 = 0x8000;
