@@ -162,7 +162,12 @@ impl Control {
     /// [`Unavailable`](ErrorKind::Unavailable) without a leader.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>, Failure> {
         self.freshen(crate::Consistency::Linearizable).await?;
-        Ok(self.shared.replica.state().tokens().cloned().collect())
+        Ok(self.known_tokens())
+    }
+
+    /// The tokens that this control node knows of, even without a leader.
+    pub fn known_tokens(&self) -> Vec<TokenRecord> {
+        self.shared.replica.state().tokens().cloned().collect()
     }
 
     /// Ends a token.

@@ -9,8 +9,8 @@ use remuda_model::TokenId;
 use crate::{
     answer::Answer,
     api::Api,
-    dto::{CreateToken, CreatedToken, Token, Tokens},
-    extract::{Args, Json as Body},
+    dto::{Consistency, CreateToken, CreatedToken, ReadQuery, Token, Tokens},
+    extract::{Args, Json as Body, Params},
 };
 
 fn shown(record: TokenRecord) -> Token {
@@ -24,11 +24,17 @@ fn shown(record: TokenRecord) -> Token {
 }
 
 /// All tokens, without their secrets
-#[utoipa::path(get, path = "/v1/tokens", tag = "tokens",
+#[utoipa::path(get, path = "/v1/tokens", tag = "tokens", params(ReadQuery),
     responses((status = 200, body = Tokens)))]
-pub(crate) async fn list_tokens(State(api): State<Api>) -> Answer<Json<Tokens>> {
-    let tokens = api.control().tokens().await?.into_iter().map(shown).collect();
-    Ok(Json(Tokens { tokens }))
+pub(crate) async fn list_tokens(
+    State(api): State<Api>,
+    Params(query): Params<ReadQuery>,
+) -> Answer<Json<Tokens>> {
+    let tokens = match query.consistency {
+        Consistency::Linearizable => api.control().tokens().await?,
+        Consistency::Stale => api.control().known_tokens(),
+    };
+    Ok(Json(Tokens { tokens: tokens.into_iter().map(shown).collect() }))
 }
 
 /// Makes a token; its secret is shown only this once

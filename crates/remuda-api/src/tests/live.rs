@@ -36,8 +36,10 @@ async fn the_cluster_shows_itself() {
         assert_eq!(answer.status, 200, "{answer:?}");
         documented("GET", path, &answer);
     }
-    let stale = server.call("GET", "/v1/nodes?consistency=stale", &server.read, "").await;
-    assert_eq!(stale.status, 200);
+    for path in ["/v1/nodes?consistency=stale", "/v1/tokens?consistency=stale"] {
+        let stale = server.call("GET", path, &server.admin, "").await;
+        assert_eq!(stale.status, 200, "{path}: {stale:?}");
+    }
     for path in ["/healthz", "/readyz", "/version"] {
         let answer = server.call("GET", path, "", "").await;
         assert_eq!(answer.status, 200, "{path}");
