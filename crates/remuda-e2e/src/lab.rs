@@ -7,7 +7,7 @@ use remuda_model::{NodeStatus, NodeView};
 use tempfile::TempDir;
 
 use crate::{
-    Finished, Node, Place, SmallDisk,
+    Finished, Image, Node, Place, SmallDisk,
     binary::{finish, remuda},
     wait::eventually,
 };
@@ -17,6 +17,7 @@ use crate::{
 pub struct Lab {
     nodes: BTreeMap<String, Node>,
     disks: BTreeMap<String, SmallDisk>,
+    images: BTreeMap<String, Image>,
     admin: String,
     dir: TempDir,
 }
@@ -54,7 +55,13 @@ impl Lab {
     /// When there is no place for a temporary directory.
     pub fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        Self { nodes: BTreeMap::new(), disks: BTreeMap::new(), admin: String::new(), dir }
+        Self {
+            nodes: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            images: BTreeMap::new(),
+            admin: String::new(),
+            dir,
+        }
     }
 
     /// Starts the first node, `c1`.
@@ -76,6 +83,33 @@ impl Lab {
     /// When it has none.
     pub fn disk(&self, name: &str) -> &SmallDisk {
         self.disks.get(name).unwrap_or_else(|| panic!("{name} has no small disk"))
+    }
+
+    /// Gives a node that was not started yet a disk that can lose power.
+    pub fn mount_image(&mut self, name: &str, megabytes: u32) {
+        let image = Image::make(self.dir.path(), name, megabytes);
+        self.images.insert(name.to_owned(), image);
+    }
+
+    /// The disk of a node that can lose power.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub fn image_mut(&mut self, name: &str) -> &mut Image {
+        self.images.get_mut(name).unwrap_or_else(|| panic!("no power to cut at {name}"))
+    }
+
+    /// Ends a node for good, with all that it has written.
+    ///
+    /// # Panics
+    ///
+    /// When there is none of this name, or its directory cannot be removed.
+    pub fn forget(&mut self, name: &str) {
+        let node = self.nodes.remove(name).unwrap_or_else(|| panic!("no node {name}"));
+        let dir = node.dir().to_owned();
+        drop(node);
+        fs::remove_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     }
 
     /// Starts a node without telling it of the cluster.
@@ -118,7 +152,7 @@ impl Lab {
         if !extra.contains(&"--listen") {
             arguments.extend(["--listen", "remuda://127.0.0.1:0"]);
         }
-        if extra.contains(&"--control") {
+        if extra.contains(&"--control") && !extra.contains(&"--api") {
             arguments.extend(["--api", "127.0.0.1:0"]);
         }
         arguments.extend(extra);

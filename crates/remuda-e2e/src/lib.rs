@@ -1,8 +1,15 @@
 //! A laboratory for tests: nodes as real processes of the real binary, each with a directory of its
 //! own, on loopback or in network namespaces, killed for real.
 
+pub mod attack;
+pub mod faults;
+pub mod linear;
+
 mod binary;
+mod clock;
+mod image;
 mod lab;
+mod lan;
 mod mount;
 mod network;
 mod node;
@@ -12,7 +19,10 @@ mod wait;
 mod work;
 
 pub use binary::{Finished, example, finish, remuda, run};
+pub use clock::wrong_clock;
+pub use image::Image;
 pub use lab::Lab;
+pub use lan::{Lan, in_private_network};
 pub use mount::SmallDisk;
 pub use network::{Namespace, pair};
 pub use node::Node;

@@ -9,14 +9,14 @@ use std::{
 
 use crate::Place;
 
-/// How the cable is called at both of its ends.
-const CABLE: &str = "cable";
+/// How the cable of a machine is called in its network.
+pub(crate) const CABLE: &str = "cable";
 
 /// A network of its own, with loopback and one cable; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
-    address: &'static str,
+    address: String,
 }
 
 /// Two networks with a cable between them.
@@ -25,34 +25,46 @@ pub struct Namespace {
 ///
 /// When this process may not make them, with words on what is missing.
 pub fn pair() -> (Namespace, Namespace) {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    require("ip", "iproute2");
-    sweep();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let make = |side: &str, address| {
-        let name = format!("remuda-{}-{number}-{side}", std::process::id());
-        run("ip", &["netns", "add", &name]);
-        Namespace { name, address }
-    };
-    let (near, far) = (make("a", "10.77.0.1"), make("b", "10.77.0.2"));
+    let near = Namespace::make("a", "10.77.0.1".to_owned());
+    let far = Namespace::make("b", "10.77.0.2".to_owned());
     // Made in the namespaces at once: nothing of it is ever seen in the network of this machine.
     let cable = ["link", "add", CABLE, "netns", &near.name, "type", "veth", "peer", "name", CABLE];
     run("ip", &[cable.as_slice(), &["netns", &far.name]].concat());
-    for namespace in [&near, &far] {
-        let address = format!("{}/24", namespace.address);
-        let inside = ["-n", namespace.name.as_str()];
+    near.connect();
+    far.connect();
+    (near, far)
+}
+
+impl Namespace {
+    /// Makes one without a cable.
+    pub(crate) fn make(side: &str, address: String) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        require("ip", "iproute2");
+        sweep();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("remuda-{}-{number}-{side}", std::process::id());
+        run("ip", &["netns", "add", &name]);
+        Self { name, address }
+    }
+
+    /// Gives the end of the cable that is in it its address.
+    pub(crate) fn connect(&self) {
+        let address = format!("{}/24", self.address);
+        let inside = ["-n", self.name.as_str()];
         run("ip", &[inside.as_slice(), &["address", "add", &address, "dev", CABLE]].concat());
         for interface in ["lo", CABLE] {
             run("ip", &[inside.as_slice(), &["link", "set", interface, "up"]].concat());
         }
     }
-    (near, far)
-}
 
-impl Namespace {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its address on the cable.
     pub fn address(&self) -> &str {
-        self.address
+        &self.address
     }
 
     /// For processes in it.
@@ -125,13 +137,13 @@ fn sweep() {
 }
 
 /// Panics with the name of the package when a program is missing.
-fn require(program: &str, package: &str) {
+pub(crate) fn require(program: &str, package: &str) {
     let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"];
     let found = directories.iter().any(|dir| Path::new(dir).join(program).exists());
     assert!(found, "this test needs `{program}`: apt-get install {package}");
 }
 
-fn run(program: &str, arguments: &[&str]) {
+pub(crate) fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
     let words = String::from_utf8_lossy(&output.stderr);

@@ -118,6 +118,11 @@ impl Node {
         kill(pid, signal).unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
+    /// The pid of its agent, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use remuda_e2e::{
     Lab, Node, Place, detach, eventually, exec, finish, id, processes, remuda, run, within,
+    wrong_clock,
 };
 use remuda_model::{NodeStatus, TaskState};
 use serde_json::Value;
@@ -267,16 +268,8 @@ async fn an_agent_that_is_told_to_end_drains_first() {
 }
 
 /// A place whose clock is wrong.
-fn wrong_clock(by: &str) -> Place {
-    let library = fs::read_dir("/usr/lib").expect("a system").flatten().find_map(|entry| {
-        let path = entry.path().join("faketime/libfaketimeMT.so.1");
-        path.exists().then_some(path)
-    });
-    let library = library.expect("this test needs libfaketime: apt-get install faketime");
-    Place::default()
-        .with("LD_PRELOAD", text(&library))
-        .with("FAKETIME", by)
-        .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+fn wrong(by: &str) -> Place {
+    wrong_clock(Place::default()).with("FAKETIME", by)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,7 +278,7 @@ async fn a_wrong_clock_keeps_strangers_out_and_known_nodes_in() {
     for by in ["+1h", "-1h"] {
         lab.node_mut("w1").kill9();
         let known = lab.node_mut("w1");
-        known.set_place(wrong_clock(by));
+        known.set_place(wrong(by));
         known.start();
         known.ready().await;
         lab.wait_ready(2).await;
@@ -299,7 +292,7 @@ async fn a_wrong_clock_keeps_strangers_out_and_known_nodes_in() {
         }
 
         let name = format!("stranger{}", by.len() + usize::from(by.starts_with('+')));
-        let stranger = lab.prepare_join(&wrong_clock(by), &name, &[]);
+        let stranger = lab.prepare_join(&wrong(by), &name, &[]);
         stranger.start();
         let code = within("the refusal", stranger.ended()).await;
         assert_ne!(code, Some(0));
