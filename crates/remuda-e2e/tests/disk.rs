@@ -172,3 +172,27 @@ async fn a_leader_with_a_full_disk_gives_way() {
     wait_tokens(&lab, "c1", &made).await;
     lab.wait_ready_at("c1", 4).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_named_and_the_way_back_too() {
+    let mut lab = Lab::start(1, 0).await;
+    lab.node_mut("c1").kill9();
+    let dir = lab.node("c1").dir().to_owned();
+    for (file, way_back) in [
+        ("control/replica/meta", "hint: restore the file from a backup"),
+        ("worker/worker.redb", "hint: move worker.redb away"),
+    ] {
+        let path = dir.join(file);
+        let good = std::fs::read(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+        std::fs::write(&path, [&[!good[0]], &good[1..]].concat()).expect("damaged");
+        let before = lab.node("c1").log().len();
+        lab.node_mut("c1").start();
+        assert!(!lab.node_mut("c1").settled().await, "it runs with a damaged {file}");
+        let log = lab.node("c1").log().split_off(before);
+        assert!(log.contains(file) && log.contains("damaged"), "{log}");
+        assert!(log.contains(way_back), "{log}");
+        std::fs::write(&path, good).expect("mended");
+    }
+    lab.node_mut("c1").start();
+    lab.node_mut("c1").ready().await;
+}

@@ -121,8 +121,35 @@ impl AgentError {
             Self::Listen { .. } => {
                 "the port may be taken or the address foreign to this machine; port 0 takes a free one"
             }
-            Self::Authority(_) | Self::Part { .. } => return None,
+            Self::Part { source, .. } => return advice(source.as_ref()).map(str::to_owned),
+            Self::Authority(_) => return None,
         };
         Some(text.to_owned())
     }
+}
+
+/// What helps a control node whose copy of the authority cannot be used.
+const REBUILD: &str = "restore the file from a backup of this very node, or remove this control node \
+                       from the cluster, move the directory away and let the node join again";
+
+/// What the first of the causes that knows what to try says.
+fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let replica = error.downcast_ref::<remuda_store::OpenError>();
+        let worker = error.downcast_ref::<remuda_worker::StartError>();
+        let control = error.downcast_ref::<remuda_control::OpenError>();
+        let hint = replica
+            .map(remuda_store::OpenError::hint)
+            .or_else(|| worker.map(remuda_worker::StartError::hint))
+            .or_else(|| match control? {
+                remuda_control::OpenError::Authority(_) => Some(REBUILD),
+                _ => None,
+            });
+        if hint.is_some() {
+            return hint;
+        }
+        cause = error.source();
+    }
+    None
 }
