@@ -78,6 +78,8 @@ pub(crate) struct LogStore {
     /// Empty once the log is closed.
     log: Arc<Mutex<Option<Backend>>>,
     meta: Arc<MetaFile>,
+    /// A node that must not take up the lead of an earlier boot.
+    follows: Option<u64>,
 }
 
 impl Debug for LogStore {
@@ -133,7 +135,14 @@ impl LogStore {
         if meta.voted() && log.state().vote.is_none() {
             return Err(OpenError::LogLost { dir: dir.into() });
         }
-        Ok(Self { log: Arc::new(Mutex::new(Some(log))), meta })
+        Ok(Self { log: Arc::new(Mutex::new(Some(log))), meta, follows: None })
+    }
+
+    /// The log for this node, which does not take up the lead of an earlier boot. An entry of that
+    /// lead may be committed on other disks and lost on this one: the library would put another
+    /// entry with the same id in its place, and would answer reads without it.
+    pub(crate) fn that_follows(self, node: u64) -> Self {
+        Self { follows: Some(node), ..self }
     }
 
     /// Writes what is pending, and releases the directory.
@@ -248,7 +257,11 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<RaftVote>, StorageError> {
-        self.with(|log| Ok(log.state().vote))
+        let as_follower = |vote: RaftVote| {
+            let own = Some(vote.leader_id.node_id) == self.follows;
+            if own { RaftVote::new(vote.leader_id.term, vote.leader_id.node_id) } else { vote }
+        };
+        self.with(|log| Ok(log.state().vote.map(as_follower)))
             .map_err(|error| IoError::read_vote(any(&error)).into())
     }
 

@@ -95,7 +95,7 @@ impl Replica {
         });
         let id = raft_id(&config.node);
         let network = Network(Arc::clone(&wire));
-        let raft = Raft::new(id, raft_config, network, files.log.clone(), machine).await;
+        let raft = Raft::new(id, raft_config, network, files.log.clone().that_follows(id), machine).await;
         let raft = raft.map_err(|error| {
             files.log.close();
             let dir = config.dir.clone();
@@ -104,12 +104,16 @@ impl Replica {
                 None => OpenError::Replay { dir, what: error.to_string() },
             }
         })?;
-        // Only from here on do the metrics say what the log holds.
-        let started = raft.with_raft_state(|_| ()).await;
-        started.map_err(|error| OpenError::Replay {
+        let stopped = |error: &dyn std::error::Error| OpenError::Replay {
             dir: config.dir.clone(),
             what: error.to_string(),
-        })?;
+        };
+        // Only from here on do the metrics say what the log holds.
+        raft.with_raft_state(|_| ()).await.map_err(|error| stopped(&error))?;
+        if votes_alone(&raft, id) {
+            // Nobody else can lead, and nobody need be waited for.
+            raft.trigger().elect().await.map_err(|error| stopped(&error))?;
+        }
         let supervisor = Supervisor::new();
         let leaving = Arc::new(AtomicBool::new(false));
         let metrics = raft.metrics();
@@ -146,6 +150,11 @@ impl Replica {
         };
         Ok(Self { inner: Arc::new(inner) })
     }
+}
+
+fn votes_alone(raft: &Raft, id: u64) -> bool {
+    let metrics = raft.metrics().borrow().clone();
+    metrics.membership_config.membership().voter_ids().eq([id])
 }
 
 /// What is in the directory.

@@ -159,3 +159,16 @@ async fn a_late_learner_gets_a_snapshot() {
     let b = cluster.start("b").await;
     assert!(has(&b, "t0"), "the snapshot is on its disk");
 }
+
+/// On one thread, so that nothing of the replica runs between its opening and the question.
+#[tokio::test]
+async fn a_replica_knows_what_it_is_once_it_is_open() {
+    let cluster = Cluster::new();
+    let a = cluster.start("a").await;
+    within("bootstrap", a.bootstrap(vec![token("first")])).await.unwrap();
+    cluster.stop("a").await;
+    let again = cluster.start("a").await;
+    assert!(again.is_initialized());
+    let last_log = again.leadership().borrow().last_log;
+    assert!(last_log > 0, "it has a log, up to {last_log}");
+}
