@@ -43,6 +43,11 @@ impl Control {
     ) -> Result<Outcome, Failure> {
         let end = Instant::now() + deadline;
         let command = Command::with_id(random_id(), change);
+        // What could not be read again would stop every replica for good.
+        let written = remuda_state::encode(&command);
+        if remuda_state::decode::<Command>(&written).ok().as_ref() != Some(&command) {
+            return Err(Failure::invalid("the change cannot be written down").code("unwritable"));
+        }
         let mut backoff = backoff();
         let mut unknown = false;
         loop {

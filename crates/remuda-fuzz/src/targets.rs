@@ -15,7 +15,11 @@ pub static TARGETS: &[Target] = &[
     Target { name: "frames", run: link::frames, seeds: link::frames_seeds },
     Target { name: "handshake-server", run: handshake::server, seeds: handshake::server_seeds },
     Target { name: "handshake-client", run: handshake::client, seeds: handshake::client_seeds },
-    Target { name: "certificates", run: handshake::certificates, seeds: handshake::certificate_seeds },
+    Target {
+        name: "certificates",
+        run: handshake::certificates,
+        seeds: handshake::certificate_seeds,
+    },
     Target { name: "messages", run: messages::all, seeds: messages::seeds },
     Target { name: "holder", run: messages::holder, seeds: messages::holder_seeds },
     Target { name: "labels", run: text::labels, seeds: text::label_seeds },

@@ -73,11 +73,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         last_event: 3,
     };
     let url: remuda_model::LinkUrl = "remuda://h:1;transport=ws".parse().expect("a url");
-    let moved = FromOwner::Moved {
-        epoch: Epoch(2),
-        owner: samples::node(),
-        addresses: vec![url.clone()],
-    };
+    let moved =
+        FromOwner::Moved { epoch: Epoch(2), owner: samples::node(), addresses: vec![url.clone()] };
     let chunk = output::Chunk::Data { source: output::Source::Stderr, bytes: vec![3; 40], next: 7 };
     let enlist = control::Enlist { node: samples::node(), addresses: vec![url.clone()] };
     let credentials = join::Credentials {
@@ -86,11 +83,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         controls: vec![(samples::node(), vec![url])],
         authority: None,
     };
-    let redirect: Answer = Ok(Placement::Redirect {
-        epoch: Epoch(1),
-        owner: samples::node(),
-        addresses: Vec::new(),
-    });
+    let redirect: Answer =
+        Ok(Placement::Redirect { epoch: Epoch(1), owner: samples::node(), addresses: Vec::new() });
     let trusted = trust::Call { trusted: vec![vec![3; 9]; 2], issuer: [4; 32], renew: false };
     let bytes: Vec<(u8, Bytes)> = vec![
         (0, remuda_wire::encode(&samples::announce())),
@@ -104,7 +98,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (7, remuda_wire::encode(&chunk)),
         (8, remuda_wire::encode(&control::Call::Enlist(Box::new(enlist)))),
         (8, remuda_wire::encode(&control::Call::Propose(vec![1; 30]))),
-        (9, remuda_wire::encode::<control::Reply>(&Ok(control::Done::Nodes(vec![samples::view()])))),
+        (
+            9,
+            remuda_wire::encode::<control::Reply>(&Ok(control::Done::Nodes(vec![samples::view()]))),
+        ),
         (12, remuda_wire::encode(&control::Subscribe::default())),
         (13, remuda_wire::encode(&samples::event())),
         (14, remuda_wire::encode(&client::Call::Nodes)),

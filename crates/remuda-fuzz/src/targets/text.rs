@@ -38,7 +38,14 @@ pub(super) fn selectors(input: &[u8]) {
 }
 
 pub(super) fn selector_seeds() -> Vec<Vec<u8>> {
-    texts(&["core", "core && group=a", "!(a || b) && c!=d", "group in (a,b)", "((((a))))", "a=\"b c\""])
+    texts(&[
+        "core",
+        "core && group=a",
+        "!(a || b) && c!=d",
+        "group in (a,b)",
+        "((((a))))",
+        "a=\"b c\"",
+    ])
 }
 
 pub(super) fn urls(input: &[u8]) {

@@ -106,6 +106,8 @@ fn host(cursor: &mut Cursor<'_>) -> Result<String, String> {
     }
     let text = cursor.take_while(is_name);
     let next = cursor.rest().trim_start_matches(is_space);
+    // Not in what follows: paths may have such a sign.
+    let next = next.split(['/', ';', '?', '<', '>', ',']).next().unwrap_or_default();
     if next.starts_with('@') || (next.starts_with(':') && next.contains('@')) {
         return Err("user and password in addresses are not supported: use a join token".to_owned());
     }

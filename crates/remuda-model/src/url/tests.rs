@@ -133,3 +133,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_read_is_read_again_when_it_is_printed() {
+    for text in ["4emua/:@/1hd?transport=ws", "h/@;transport=wss", "h:1/a@b:c;transport=ws"] {
+        let url: LinkUrl = text.parse().expect(text);
+        assert_eq!(url.to_string().parse(), Ok(url), "{text}");
+    }
+    for text in ["user:word@h", "user@h/x;transport=ws", "remuda://u:p@h:1"] {
+        assert!(text.parse::<LinkUrl>().is_err(), "{text}");
+    }
+}
