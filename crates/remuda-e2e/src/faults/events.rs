@@ -171,8 +171,8 @@ impl Heard {
                 self.last = Some(*to);
                 return;
             }
-            // The owner says it, under the number of the last event of the node.
-            EventBody::NodeStatus { .. } if event.seq == last => return,
+            // The owner says it, under the number of the last event of the node that it knows.
+            EventBody::NodeStatus { .. } if event.seq <= last => return,
             EventBody::TaskEnded { task, .. } => *self.ends.entry(task.clone()).or_default() += 1,
             _ => {}
         }
