@@ -82,9 +82,10 @@ impl Report {
     /// A line for people.
     pub(crate) fn say(&self, line: &str) {
         // Whoever does not listen misses a line; that is no reason to stop measuring.
-        let _heard = match self.json {
-            true => writeln!(io::stderr(), "{line}"),
-            false => writeln!(io::stdout(), "{line}"),
+        let _heard = if self.json {
+            writeln!(io::stderr(), "{line}")
+        } else {
+            writeln!(io::stdout(), "{line}")
         };
     }
 

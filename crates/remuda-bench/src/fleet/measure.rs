@@ -105,7 +105,7 @@ impl<'a> Fleet<'a> {
         sleep(span).await;
         let after = self.cpu()?;
         for (at, (before, after)) in before.iter().zip(&after).enumerate() {
-            let share = (*after - *before).as_secs_f64() / span.as_secs_f64() * 100.0;
+            let share = after.saturating_sub(*before).as_secs_f64() / span.as_secs_f64() * 100.0;
             let name = self.cluster.nodes[at].name.clone();
             self.fact(&format!("{name}: idle with heartbeats"), "% of a core", share);
         }
@@ -234,12 +234,14 @@ impl<'a> Fleet<'a> {
         let start = Instant::now();
         for (at, node) in self.cluster.controls().filter(|(_, node)| node.runs()) {
             loop {
-                let ready = self.views(at).await.unwrap_or_default();
-                let ready = ready.iter().filter(|view| view.status == NodeStatus::Ready).count();
-                if ready == self.swarm.size {
+                let views = self.views(at).await.unwrap_or_default();
+                let others = views.iter().filter(|view| view.status != NodeStatus::Ready);
+                let others: Vec<_> = others.map(|view| (&view.id, view.status)).collect();
+                if others.is_empty() && views.len() == self.swarm.size {
                     break;
                 }
-                ensure!(start.elapsed() < LIMIT, "{} shows {ready} ready", node.name);
+                let (name, n_known) = (&node.name, views.len());
+                ensure!(start.elapsed() < LIMIT, "{name} knows {n_known}; not ready: {others:?}");
                 sleep(LOOK * 20).await;
             }
         }

@@ -92,7 +92,9 @@ impl Swarm {
 
     /// Changes a label of all of them.
     pub(super) fn relabel(workers: &[Arc<Worker>], labels: &Labels) {
-        workers.iter().for_each(|worker| worker.relabel(labels));
+        for worker in workers {
+            worker.relabel(labels);
+        }
     }
 
     pub(super) fn welcomed(&self) {
