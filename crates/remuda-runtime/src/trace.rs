@@ -145,12 +145,12 @@ impl Span {
     }
 
     /// Notes something about it.
-    pub fn note(&mut self, key: &'static str, value: impl ToString) {
+    pub fn note(&mut self, key: &'static str, value: &(impl ToString + ?Sized)) {
         self.facts.push((key, value.to_string()));
     }
 
     /// Notes that it failed.
-    pub fn fail(&mut self, error: impl ToString) {
+    pub fn fail(&mut self, error: &(impl ToString + ?Sized)) {
         self.error = Some(error.to_string());
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let mut finished = collect(1.0).expect("the first collector");
         assert!(collect(1.0).is_none());
         let mut outer = Span::root(begin().expect("all of it"), "outer", Kind::Server);
-        outer.note("answer", 42);
+        outer.note("answer", &42);
         let context = outer.context();
         let seen = outer
             .run(async {

@@ -41,9 +41,9 @@ pub(super) async fn follow(span: Option<Span>, answer: impl Future<Output = Resp
     let Some(mut span) = span else { return answer.await };
     let mut response = span.run(answer).await;
     let status = response.status();
-    span.note("http.response.status_code", status.as_u16());
+    span.note("http.response.status_code", &status.as_u16());
     if status.is_server_error() {
-        span.fail(status);
+        span.fail(&status);
     }
     if let Ok(value) = HeaderValue::from_str(&span.context().to_string()) {
         response.headers_mut().insert(TRACEPARENT, value);
