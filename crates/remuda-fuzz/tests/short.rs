@@ -16,7 +16,9 @@ fn no_parser_panics_or_takes_memory_out_of_proportion() {
                 for target in targets {
                     let seeds = (target.seeds)();
                     assert!(!seeds.is_empty(), "{} has no seeds", target.name);
-                    seeds.iter().for_each(|seed| target.check(seed));
+                    for seed in &seeds {
+                        target.check(seed);
+                    }
                     let mut mutator = Mutator::new(number as u64, seeds);
                     for _ in 0..each {
                         let input = mutator.next_input();
