@@ -75,9 +75,9 @@ impl<T> Future for Handle<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Inner::Tokio(handle) => Pin::new(handle)
-                .poll(context)
-                .map_err(|error| Ended { panicked: error.is_panic() }),
+            Inner::Tokio(handle) => {
+                Pin::new(handle).poll(context).map_err(|error| Ended { panicked: error.is_panic() })
+            }
             Inner::Simulated(result) => {
                 Pin::new(result).poll(context).map_err(|_dropped| Ended { panicked: false })
             }

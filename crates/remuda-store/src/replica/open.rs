@@ -95,7 +95,8 @@ impl Replica {
         });
         let id = raft_id(&config.node);
         let network = Network(Arc::clone(&wire));
-        let raft = Raft::new(id, raft_config, network, files.log.clone().that_follows(id), machine).await;
+        let raft =
+            Raft::new(id, raft_config, network, files.log.clone().that_follows(id), machine).await;
         let raft = raft.map_err(|error| {
             files.log.close();
             let dir = config.dir.clone();
