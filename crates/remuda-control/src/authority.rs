@@ -109,10 +109,7 @@ pub(crate) fn load(dir: &Path) -> Result<Option<Authority>, AuthorityFileError> 
     let Some(saved) = parse(&bytes) else {
         return Err(AuthorityFileError::Damaged { path });
     };
-    saved
-        .open()
-        .map(Some)
-        .map_err(|source| AuthorityFileError::Unusable { path, source })
+    saved.open().map(Some).map_err(|source| AuthorityFileError::Unusable { path, source })
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

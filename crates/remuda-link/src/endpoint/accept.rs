@@ -318,7 +318,8 @@ impl Stranger {
             serial: channel.peer.as_ref().map(|facts| &facts.serial[..]),
             remote,
         };
-        let outcome = as_server(io, config, protocols, &decision).await.inspect_err(metrics::refused);
+        let outcome =
+            as_server(io, config, protocols, &decision).await.inspect_err(metrics::refused);
         match outcome {
             Ok(client) => {
                 Some(Peer { issuers, ..peer(client, self.transport, remote.to_owned(), false) })

@@ -13,9 +13,10 @@ use super::{
     Client, EventStream, OutputStream,
     body::Lines,
     dto::{
-        AddNode, AddedNode, Authority, ClassReply, ClassRequest, Cluster, CommandRequest, Consistency,
-        CreateToken, CreatedToken, EventQuery, ExecRequest, JoinToken, LabelChange, LabelText,
-        Nodes, RotateAuthority, Scope, SetStatus, StartTask, StopTask, TaskList, TaskQuery, Token, Tokens, Version,
+        AddNode, AddedNode, Authority, ClassReply, ClassRequest, Cluster, CommandRequest,
+        Consistency, CreateToken, CreatedToken, EventQuery, ExecRequest, JoinToken, LabelChange,
+        LabelText, Nodes, RotateAuthority, Scope, SetStatus, StartTask, StopTask, TaskList,
+        TaskQuery, Token, Tokens, Version,
     },
     transport::Call,
 };
@@ -279,8 +280,8 @@ impl Client {
     /// given) for nodes that are away.
     pub async fn rotate_authority(&self, grace: Option<Duration>) -> Result<(), Failure> {
         let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
-        let call = Call::new(Method::POST, "/v1/cluster/authority")
-            .body(&RotateAuthority { grace_ms })?;
+        let call =
+            Call::new(Method::POST, "/v1/cluster/authority").body(&RotateAuthority { grace_ms })?;
         self.transport.nothing(call).await
     }
 

@@ -65,7 +65,8 @@ async fn one_who_knows_the_secret_may_join_and_nothing_else() {
     let at = control.listen("tls").await;
     let token = cluster.authority.join_token(Role::Control).expect("for control nodes");
     let name = node("ctl-2");
-    let link = soon(contact(Release::CURRENT, &at, &token, &name, Role::Control)).await.expect("a link");
+    let link =
+        soon(contact(Release::CURRENT, &at, &token, &name, Role::Control)).await.expect("a link");
     let refused = soon(echo(&link, "hi")).await.expect_err("not before it has joined");
     assert!(matches!(refused, CallError::Reset { code: code::FORBIDDEN, .. }), "{refused:?}");
     let (certificate, _) = soon(renew(&link, &node("ctl-2"), Role::Control)).await.expect(JOIN);
@@ -81,7 +82,9 @@ async fn one_who_may_only_join_does_so_once_and_soon() {
     let token = cluster.authority.join_token(Role::Worker).expect("for workers");
     for transport in ["tls", "quic"] {
         let at = control.listen(transport).await;
-        let link = soon(contact(Release::CURRENT, &at, &token, &node("w-1"), Role::Worker)).await.expect("a link");
+        let link = soon(contact(Release::CURRENT, &at, &token, &node("w-1"), Role::Worker))
+            .await
+            .expect("a link");
         soon(renew(&link, &node("w-1"), Role::Worker)).await.expect("joined");
         let again = soon(renew(&link, &node("w-1"), Role::Worker)).await;
         assert!(again.is_err(), "{transport}: once is enough");
