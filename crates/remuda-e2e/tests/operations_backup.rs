@@ -116,7 +116,7 @@ async fn all_control_nodes_are_lost_and_a_backup_brings_the_cluster_back() {
     assert_eq!(again.code, Some(4), "nothing is replaced: {again:?}");
     assert_eq!(fs::read(file).expect("readable"), bytes);
     let backup = Backup::from_bytes(&bytes, Some(b"correct horse battery")).expect("whole");
-    let hash: String = backup.state.hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = backup.state.hash().map(|byte| format!("{byte:02x}")).concat();
     assert_eq!(made["state_hash"], hash.as_str());
 
     for lost in ["c1", "c2", "c3"] {
@@ -151,7 +151,8 @@ async fn all_control_nodes_are_lost_and_a_backup_brings_the_cluster_back() {
     join(&mut lab, "n1", "n2").await;
     join(&mut lab, "n1", "c3").await;
     let voters = async || client.cluster().await.map(|cluster| cluster.voters.len());
-    eventually("three voters", voters, |voters| voters.as_ref().is_ok_and(|n| *n == 3)).await;
+    let _three =
+        eventually("three voters", voters, |voters| voters.as_ref().is_ok_and(|n| *n == 3)).await;
     all_ready(&lab, "n2", &["c3", "n1", "n2", "w1", "w2"]).await;
     tasks.assert_untouched(&lab.client("c3")).await;
 

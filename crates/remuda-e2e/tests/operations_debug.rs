@@ -37,13 +37,13 @@ fn shows(bytes: &[u8], secret: &[u8]) -> bool {
 
 /// A secret in all the forms in which it may be written down.
 fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<_> = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     let numbers: Vec<_> = secret.iter().take(12).map(u8::to_string).collect();
     vec![
         secret.to_vec(),
         STANDARD.encode(secret).trim_end_matches('=').into(),
         URL_SAFE_NO_PAD.encode(secret).into(),
-        hex.into_bytes(),
+        hex.concat().into_bytes(),
         numbers.join(", ").into_bytes(),
     ]
 }
