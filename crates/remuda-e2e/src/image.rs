@@ -11,12 +11,12 @@ use std::{
 };
 
 /// What stands in a file that is written and not synced before each cut.
-const UNSYNCED: [u8; 64 << 10] = [7; 64 << 10];
+static UNSYNCED: [u8; 64 << 10] = [7; 64 << 10];
 
 /// A disk in an image file, unmounted when this is dropped.
 #[derive(Debug)]
 pub struct Image {
-    image: PathBuf,
+    file: PathBuf,
     mount: PathBuf,
     n_cuts: u32,
 }
@@ -32,7 +32,7 @@ impl Image {
         let file = fs::File::create(&image).expect("a file");
         file.set_len(u64::from(megabytes) << 20).expect("a sparse file");
         run("mkfs.ext4", &["-q", "-F", "-E", "lazy_itable_init=1"], &[image.as_path()]);
-        let disk = Self { image, mount: dir.join(name), n_cuts: 0 };
+        let disk = Self { file: image, mount: dir.join(name), n_cuts: 0 };
         fs::create_dir_all(&disk.mount).expect("a directory");
         disk.attach();
         disk
@@ -47,15 +47,15 @@ impl Image {
         let unsynced = self.mount.join("unsynced");
         fs::write(&unsynced, UNSYNCED).expect("a file");
         self.n_cuts += 1;
-        let copy = self.image.with_file_name(format!(
+        let copy = self.file.with_file_name(format!(
             "disk-{}-{}.img",
             self.mount.file_name().expect("a name").display(),
             self.n_cuts
         ));
-        run("cp", &["--sparse=always"], &[self.image.as_path(), copy.as_path()]);
+        run("cp", &["--sparse=always"], &[self.file.as_path(), copy.as_path()]);
         self.detach();
-        fs::remove_file(&self.image).expect("ours");
-        self.image = copy;
+        fs::remove_file(&self.file).expect("ours");
+        self.file = copy;
         self.attach();
         let left = fs::read(&unsynced).unwrap_or_default();
         assert_ne!(left, UNSYNCED, "the disk kept what was never synced");
@@ -66,7 +66,7 @@ impl Image {
         run(
             "mount",
             &["-o", "loop,commit=600,nobarrier"],
-            &[self.image.as_path(), self.mount.as_path()],
+            &[self.file.as_path(), self.mount.as_path()],
         );
     }
 

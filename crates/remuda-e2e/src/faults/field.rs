@@ -144,7 +144,7 @@ impl Field {
         let checked = judge(&story, &self.evidence.join(&run)).unwrap_or_else(|wrong| {
             panic!("{} seed {seed}, after {:?}: {wrong}", scenario.name, self.faults)
         });
-        self.inspect(&run).await;
+        Box::pin(self.inspect(&run)).await;
         let Count { answered, unknown: requests_unknown, .. } = count;
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Round {
@@ -205,7 +205,8 @@ impl Field {
     /// What must be so when nothing is wrong any more.
     async fn inspect(&mut self, run: &str) {
         let control = self.some_control();
-        self.witness.check(&client_at(&self.lan, &self.lab, &control)).await;
+        let client = client_at(&self.lan, &self.lab, &control);
+        Box::pin(self.witness.check(&client)).await;
         self.replicas_agree().await;
         for name in self.lab.names() {
             let log = self.lab.node(&name).log();

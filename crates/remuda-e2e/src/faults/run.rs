@@ -58,7 +58,7 @@ pub fn run(options: &Options, mut say: impl FnMut(&Report)) -> Vec<Report> {
                         Field::build(scenario.world, seed, options.evidence.clone()).await
                     }
                 };
-                let round = field.round(scenario, seed).await;
+                let round = Box::pin(field.round(scenario, seed)).await;
                 (field, round)
             };
             match caught(trial) {

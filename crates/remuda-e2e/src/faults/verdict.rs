@@ -90,7 +90,7 @@ fn told(operation: &Operation<Op, Seen>) -> String {
 
 /// Writes the history as lines of JSON and its picture; returns the path of the latter.
 fn write(dir: &Path, slot: u32, history: &[Operation<Op, Seen>], picture: &str) -> PathBuf {
-    let lines: String = history
+    let lines: Vec<String> = history
         .iter()
         .map(|operation| {
             let (ret, out) = match &operation.answer {
@@ -101,12 +101,12 @@ fn write(dir: &Path, slot: u32, history: &[Operation<Op, Seen>], picture: &str) 
                 "client": operation.client, "key": slot, "op": format!("{:?}", operation.op),
                 "call": operation.call, "ret": ret, "out": out,
             });
-            format!("{line}\n")
+            line.to_string()
         })
         .collect();
     let path = dir.join(format!("slot-{slot}.svg"));
     let written = fs::create_dir_all(dir)
-        .and_then(|()| fs::write(dir.join(format!("slot-{slot}.jsonl")), lines))
+        .and_then(|()| fs::write(dir.join(format!("slot-{slot}.jsonl")), lines.join("\n") + "\n"))
         .and_then(|()| fs::write(&path, picture));
     written.unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     path

@@ -57,7 +57,9 @@ impl Witness {
             let record = client.task(&watched.counting, Some(&node)).await;
             let record = record.unwrap_or_else(|error| panic!("a task of {worker}: {error:?}"));
             assert_eq!(record.state, TaskState::Running, "{record:?}");
-            let text = within("the output so far", output(client, worker, &watched.counting)).await;
+            let text =
+                within("the output so far", Box::pin(output(client, worker, &watched.counting)))
+                    .await;
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             let n_lines = whole.lines().count();
             for (expected, line) in whole.lines().enumerate() {
