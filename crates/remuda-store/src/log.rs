@@ -117,7 +117,7 @@ impl LogStore {
             Ok(Err(error)) => return Err(corrupt(error.to_string())),
             Err(_) => return Err(corrupt("it cannot be replayed".to_owned())),
         };
-        Self::with_backend(Backend::Files(log), dir, meta)
+        Self::with_backend(Backend::Files(Box::new(log)), dir, meta)
     }
 
     /// As [`open`](Self::open), on the disk of a simulator.

@@ -24,7 +24,7 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) enum Backend {
-    Files(RaftLog<LogTypes>),
+    Files(Box<RaftLog<LogTypes>>),
     Simulated(Journal),
 }
 
