@@ -127,10 +127,10 @@ fn with_stale_read(history: &mut [Step]) -> bool {
     let end = |step: &Step| step.answer.map_or(u64::MAX, |(end, _)| end);
     let is_write = |step: &&Step| matches!(step.op, Op::Write(_)) && step.answer.is_some();
     let writes: Vec<Step> = history.iter().filter(is_write).cloned().collect();
-    for read in 0..history.len() {
-        if history[read].op != Op::Read || history[read].answer.is_none() {
-            continue;
-        }
+    let is_read =
+        |index: &usize| history[*index].op == Op::Read && history[*index].answer.is_some();
+    let reads: Vec<usize> = (0..history.len()).filter(is_read).collect();
+    for read in reads {
         for old in &writes {
             let overwritten =
                 writes.iter().any(|new| end(old) < new.call && end(new) < history[read].call);
