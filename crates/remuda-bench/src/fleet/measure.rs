@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Nothing takes longer, or the measurement has failed.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(10);
 /// Requests under way at a time.
 const CALLERS: usize = 256;
 /// How often a control node is asked what it sees.
