@@ -32,7 +32,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    fn add(&mut self, name: String, timing: Option<Timing>, enlisted: bool) -> (Host, NodeId) {
+    fn add(&mut self, name: &str, timing: Option<Timing>, enlisted: bool) -> (Host, NodeId) {
         let host = Host(u32::try_from(self.machines.len()).unwrap_or(u32::MAX));
         let name: NodeId = name.parse().expect("a node name");
         self.machines.insert(host, Machine { name: name.clone(), timing, life: None, enlisted });
@@ -59,12 +59,12 @@ pub(crate) fn build() {
         let timing = scenario.timing();
         let name = format!("c{}", n + 1);
         let enlisted = n < scenario.n_controls;
-        let (host, name) = world.fleet.borrow_mut().add(name, Some(timing), enlisted);
+        let (host, name) = world.fleet.borrow_mut().add(&name, Some(timing), enlisted);
         world.disks.borrow_mut().insert(host, SimDisk::new(scenario.disk_slowness));
         world.names.borrow_mut().insert(name, host);
     }
     for n in 0..scenario.n_workers {
-        let (host, _) = world.fleet.borrow_mut().add(format!("w{}", n + 1), None, true);
+        let (host, _) = world.fleet.borrow_mut().add(&format!("w{}", n + 1), None, true);
         world.worker_disks.borrow_mut().insert(host, worker::Disk::default());
     }
 }

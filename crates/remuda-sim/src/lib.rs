@@ -16,6 +16,11 @@
 //! | `oracle`, `registers`, `ledger` | what must be true |
 //! | `mutant` | mistakes that must be found |
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "queues of a simulated host live as long as a short run; the product's own are bounded"
+)]
+
 mod api;
 mod attach;
 mod clients;

@@ -139,15 +139,12 @@ fn find_mutants(from: u64, n_seeds: u64) -> bool {
             let report = run(seed, Some(mutant), None);
             report.violation.map(|violation| (seed, violation))
         });
-        match found {
-            Some((seed, violation)) => {
-                let n = seed - from + 1;
-                say(&format!("| `{mutant}` | {seed} | {n} | {} |", violation.invariant));
-            }
-            None => {
-                all = false;
-                say(&format!("| `{mutant}` | not found | {n_seeds} | |"));
-            }
+        if let Some((seed, violation)) = found {
+            let n = seed - from + 1;
+            say(&format!("| `{mutant}` | {seed} | {n} | {} |", violation.invariant));
+        } else {
+            all = false;
+            say(&format!("| `{mutant}` | not found | {n_seeds} | |"));
         }
     }
     all

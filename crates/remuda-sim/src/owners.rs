@@ -10,7 +10,7 @@ use crate::control::Control;
 
 const PACE: (usize, Duration) = (10, Duration::from_millis(50));
 const GATHER: Duration = Duration::from_millis(100);
-const MOVING: Duration = Duration::from_secs(60);
+const MOVING: Duration = Duration::from_mins(1);
 
 /// Runs for as long as its control node.
 pub(crate) async fn keep(control: Rc<Control>) {

@@ -26,7 +26,7 @@ use crate::{
     world::{mutated, now_ms, spawn, world},
 };
 
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 const PROPOSAL: Duration = Duration::from_secs(30);
 
 /// A session that a worker asks for.
@@ -184,15 +184,12 @@ impl Actor {
                     }
                     None => self.lose(),
                 },
-                said = said(&mut self.replaced) => match said {
-                    Some(message) => {
-                        let recorded = self.recorded();
-                        self.step(Input::Said { message, recorded });
-                    }
-                    None => {
-                        self.replaced = None;
-                        self.step(Input::Lost);
-                    }
+                said = said(&mut self.replaced) => if let Some(message) = said {
+                    let recorded = self.recorded();
+                    self.step(Input::Said { message, recorded });
+                } else {
+                    self.replaced = None;
+                    self.step(Input::Lost);
                 },
                 () = sleep_until(leaves_by.unwrap_or_else(Instant::now)), if leaves_by.is_some() => {
                     self.lose();
@@ -251,7 +248,7 @@ impl Actor {
     fn perform(&mut self, effects: &mut VecDeque<Effect>) {
         while let Some(effect) = effects.pop_front() {
             let sent = match effect {
-                Effect::Refuse(_) | Effect::TooMuch(_) => true,
+                Effect::Refuse(_) | Effect::TooMuch(_) | Effect::Publish => true,
                 Effect::Afresh => {
                     self.control.note(|| format!("{} counts its events afresh", self.node));
                     true
@@ -276,7 +273,6 @@ impl Actor {
                     self.proxy.route.replace(route);
                     true
                 }
-                Effect::Publish => true,
                 Effect::Report(events) => {
                     self.report(events, effects);
                     true

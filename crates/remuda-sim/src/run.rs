@@ -26,7 +26,7 @@ use crate::{
 /// More steps at one instant mean that nothing moves any more.
 const MAX_STEPS: u64 = 2_000_000;
 /// How long a cluster without faults, but perhaps with a bad network, may take to come up.
-const COME_UP: Duration = Duration::from_secs(180);
+const COME_UP: Duration = Duration::from_mins(3);
 
 /// What one run has done and found.
 #[derive(Clone, Debug)]

@@ -47,7 +47,7 @@ impl Scenario {
             n_controls,
             n_workers: *pick(&[0, 1, 2, 3, 5, 8, 20]),
             trouble: Duration::from_secs(fastrand::u64(20..=60)),
-            bound: Duration::from_secs(120),
+            bound: Duration::from_mins(2),
             snapshot_after: *pick(&[10, 30, 100, 1000]),
             disk_slowness: *pick(&[0, 3, 10, 50]),
             fastest: u64::from(fastrand::bool()),

@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     executor::{ETERNAL, Life},
     fleet,
-    net::Host,
+    net::{Host, Net},
     world::{self, spawn_on, world},
 };
 
@@ -88,7 +88,7 @@ impl Way {
         let to = if from == End::Worker { End::Control } else { End::Worker };
         for pair in self.hops(from).windows(2) {
             let [a, b] = pair else { return false };
-            sleep(world::net(|net| net.delay())).await;
+            sleep(world::net(Net::delay)).await;
             while !world::net(|net| net.passes(a.0, b.0)) {
                 if self.is_gone(to) || !lives(*b) || (self.is_gone(from) && !lives(*a)) {
                     return false;
