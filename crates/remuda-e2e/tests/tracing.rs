@@ -117,7 +117,7 @@ async fn one_request_is_one_trace_over_three_nodes() {
 
     // Client, API, control node, owner, worker, class.
     let context = TraceContext::root(true);
-    trace::within(context, info(&client, "w1")).await.expect("an answer");
+    Box::pin(trace::within(context, info(&client, "w1"))).await.expect("an answer");
     let api = collector.has(context, asked, "POST /v1/nodes/{node}/requests").await;
     let control = collector.has(context, &owner, "remuda/control/1").await;
     let work = collector.has(context, "w1", "remuda/work/1").await;
@@ -148,10 +148,10 @@ async fn one_request_is_one_trace_over_three_nodes() {
 
     // Whoever is not to be sampled is followed in the log only, and nothing is traced by itself.
     let quiet = TraceContext::root(false);
-    trace::within(quiet, info(&client, "w1")).await.expect("an answer");
+    Box::pin(trace::within(quiet, info(&client, "w1"))).await.expect("an answer");
     client.exec_detached(&id("w1"), &command(&["true"])).await.expect("a task");
     let context = TraceContext::root(true);
-    trace::within(context, info(&client, "w1")).await.expect("an answer");
+    Box::pin(trace::within(context, info(&client, "w1"))).await.expect("an answer");
     collector.has(context, "w1", "request").await;
     assert!(lab.node(asked).log().contains(&quiet.trace_id().to_string()));
     assert_eq!(collector.of_trace(quiet), []);
