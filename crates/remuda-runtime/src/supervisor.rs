@@ -97,7 +97,7 @@ mod tests {
         let work = async {
             let large = [0_u8; 4096];
             std::future::pending::<()>().await;
-            drop(large);
+            assert_eq!(large.len(), 4096);
         };
         let size = size_of_val(&work);
         assert!(size >= 4096 && size_of_val(&contained("large", work)) < size + 128);

@@ -202,7 +202,9 @@ mod tests {
         let seen = outer
             .run(async {
                 let inner = Span::child_of(current().expect("inside"), "inner", Kind::Internal);
-                let elsewhere = inner.run(async { tokio::spawn(carried(async { current() })) });
+                let spawn = || tokio::spawn(carried(async { current() }));
+                let elsewhere =
+                    inner.run(std::future::poll_fn(|_| std::task::Poll::Ready(spawn())));
                 elsewhere.await.await.expect("no panic").expect("carried along")
             })
             .await;
