@@ -125,8 +125,7 @@ impl Control {
             }
             match reply {
                 Err(failure)
-                    if was_not_sent(&failure)
-                        && former.is_some()
+                    if (moves(&failure) || was_not_sent(&failure) && former.is_some())
                         && Instant::now() + AGAIN < patience =>
                 {
                     tokio::time::sleep(AGAIN).await;
@@ -232,10 +231,16 @@ fn read_labels(reply: &[u8]) -> Option<Labels> {
     text.parse().ok()
 }
 
+/// Whether the worker obeys another owner by now, which this node may not have heard of yet.
+fn moves(failure: &Failure) -> bool {
+    failure.kind == ErrorKind::Conflict && failure.code == "stale_epoch"
+}
+
 /// Whether the call itself failed before anything was sent. Never of the words of a job class.
 fn was_not_sent(failure: &Failure) -> bool {
     failure.kind == ErrorKind::NotConnected
-        || matches!(failure.code.as_str(), "control_unreachable" | "stale_epoch")
+        || failure.code == "control_unreachable"
+        || moves(failure)
 }
 
 pub(crate) fn unknown_node(node: &NodeId) -> Failure {
