@@ -29,9 +29,13 @@ impl Tasks {
     async fn assert_untouched(&self, client: &Client) {
         for (node, task, pid) in &self.0 {
             assert!(Path::new("/proc").join(pid).exists(), "{task} on {node} has ended");
-            let record = client.task(task, Some(&id(node))).await.expect("known");
+            // Workers may just be moving to a control node that has joined.
+            let known = async || client.task(task, Some(&id(node))).await;
+            let record = eventually("the task", known, Result::is_ok).await.expect("known");
             assert_eq!(record.state, TaskState::Running, "{record:?}");
-            assert_eq!(first_line(client, node, task).await, *pid);
+            let said = async || first_line(client, node, task).await;
+            let line = eventually("what it said", said, |line| !line.is_empty()).await;
+            assert_eq!(line, *pid);
         }
     }
 
