@@ -8,11 +8,13 @@ use remuda_wire::message::{
     OUTPUT,
     output::{Chunk, Follow},
 };
+use tokio::time::Instant;
 
 use crate::{
     Control,
     proxies::{NOT_HERE, not_connected},
     relay::{HOPS, OpenError},
+    work::{AGAIN, PATIENCE, no_owner},
 };
 
 /// The longest chunk: 64 KiB of output, or a failure.
@@ -105,6 +107,7 @@ impl Control {
         Ok(OutputStream { node: node.clone(), stream, follow, ended: false })
     }
 
+    /// A stream to the worker, wherever it is at this moment.
     async fn open_output(&self, node: &NodeId) -> Result<Stream, Failure> {
         match self.open_here(node, OUTPUT, HOPS).await {
             Ok(stream) => return Ok(stream),
@@ -112,11 +115,33 @@ impl Control {
             Err(_) => return Err(not_connected(node)),
         }
         self.check_known(node, SEND).await?;
-        let owner = self.shared.replica.state().owner_of(node);
-        let Some(owner) = owner.filter(|owner| *owner != self.shared.me) else {
-            return Err(not_connected(node));
-        };
-        self.open_through(&owner, node, OUTPUT, HOPS).await.map_err(|error| {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let state = self.shared.replica.state();
+            let Some(owner) = state.owner_of(node) else { return Err(no_owner()) };
+            let former = self.shared.history.moved_from(node, &state);
+            let opened = self.open_at(&owner, node).await;
+            if opened.is_ok() {
+                return opened;
+            }
+            for former in former.iter().flatten() {
+                if let Ok(stream) = self.open_at(former, node).await {
+                    return Ok(stream);
+                }
+            }
+            if former.is_none() || Instant::now() + AGAIN >= patience {
+                return opened;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn open_at(&self, owner: &NodeId, node: &NodeId) -> Result<Stream, Failure> {
+        if *owner == self.shared.me {
+            let opened = self.open_here(node, OUTPUT, HOPS).await;
+            return opened.map_err(|_error| not_connected(node));
+        }
+        self.open_through(owner, node, OUTPUT, HOPS).await.map_err(|error| {
             let message = format!("cannot reach `{owner}`, the owner of node `{node}`: {error}");
             Failure::new(ErrorKind::Unavailable, message).code("control_unreachable")
         })

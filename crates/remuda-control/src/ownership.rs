@@ -1,49 +1,19 @@
 //! What moves when the list of active control nodes changes: only the workers that must.
 
-use std::{
-    sync::{PoisonError, RwLock},
-    time::Duration,
-};
+mod history;
+
+use std::time::Duration;
 
 use remuda_model::{Epoch, NodeId};
-use remuda_state::{ClusterState, ownership};
-use tokio::time::Instant;
+use remuda_state::ClusterState;
 
+pub use self::history::History;
 use crate::{Control, proxies::Place};
 
 /// How many workers are told to move at a time, and the mean pause between: 200 a second.
 const PACE: (usize, Duration) = (10, Duration::from_millis(50));
 /// State changes are looked at together for this long.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long after a change a worker may still be with its former owner.
-pub(crate) const MOVING: Duration = Duration::from_mins(1);
-
-/// What this node remembers about ownership before the present.
-#[derive(Debug, Default)]
-pub(crate) struct History {
-    former: RwLock<Option<Former>>,
-}
-
-#[derive(Debug)]
-struct Former {
-    controls: Vec<NodeId>,
-    until: Instant,
-}
-
-impl History {
-    /// The owner before the last change, while the worker may still be there.
-    pub(crate) fn former_owner(&self, worker: &NodeId) -> Option<NodeId> {
-        let former = self.former.read().unwrap_or_else(PoisonError::into_inner);
-        let former = former.as_ref().filter(|former| Instant::now() < former.until)?;
-        ownership::owner_of(worker, &former.controls)
-    }
-
-    fn changed(&self, controls: Vec<NodeId>) {
-        let until = Instant::now() + MOVING;
-        *self.former.write().unwrap_or_else(PoisonError::into_inner) =
-            Some(Former { controls, until });
-    }
-}
 
 /// Where a worker belongs by this state, as seen by a control node.
 pub fn place(state: &ClusterState, me: &NodeId, worker: &NodeId) -> Option<Place> {
@@ -56,20 +26,23 @@ pub fn place(state: &ClusterState, me: &NodeId, worker: &NodeId) -> Option<Place
 }
 
 impl Control {
+    /// Whether a worker may be on its way from a former owner to the present one.
+    pub fn is_moving(&self, worker: &NodeId) -> bool {
+        self.shared.history.moved_from(worker, &self.shared.replica.state()).is_some()
+    }
+
     /// Tells the proxies where their workers belong, for ever.
     pub(crate) async fn keep_ownership(self) {
         let stop = self.shared.supervisor.token();
         let mut states = self.shared.replica.watch_state();
         let mut epoch = Epoch::default();
-        let mut controls: Vec<NodeId> = Vec::new();
         loop {
             let state = states.borrow_and_update().clone();
             let mut moving = Vec::new();
             if state.epoch() != epoch {
-                if !controls.is_empty() {
-                    self.shared.history.changed(controls);
-                }
-                (epoch, controls) = (state.epoch(), state.controls());
+                self.shared.history.changed(&state);
+                epoch = state.epoch();
+                let controls = state.controls();
                 tracing::info!(%epoch, ?controls, "the active control nodes have changed");
                 moving = self.keep_what_stays(&state);
             }

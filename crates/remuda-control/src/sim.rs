@@ -8,7 +8,7 @@ pub use crate::{
         sequence::{Sequence, said_by_owner},
     },
     membership::core::{Known, Membership, Sight, Step},
-    ownership::place as place_of,
+    ownership::{History, place as place_of},
     proxies::{
         core::{Core as Proxy, Effect, Facts, Hello, Input, Place, Proposal},
         pace::Pace,

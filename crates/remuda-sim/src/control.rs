@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use remuda_control::sim::Ring;
+use remuda_control::sim::{History, Ring};
 use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, Transport};
 use remuda_store::{Replica, ReplicaConfig, Timing};
 use tokio::{
@@ -43,7 +43,7 @@ pub(crate) struct Control {
     /// Set while it leaves the cluster.
     pub(crate) leaving: Cell<bool>,
     /// Who owned workers before, and until when they may still be there.
-    pub(crate) former: RefCell<Option<(Vec<NodeId>, Instant)>>,
+    pub(crate) history: History,
     /// When each other control node was heard last.
     heard: RefCell<BTreeMap<Host, Instant>>,
 }
@@ -90,7 +90,7 @@ pub(crate) fn boot(host: Host, me: NodeId, timing: Timing, founds: bool) -> Life
             proxies: RefCell::default(),
             bus: RefCell::new(Ring::new(KEPT, KEPT_BYTES)),
             leaving: Cell::new(false),
-            former: RefCell::new(None),
+            history: History::default(),
             heard: RefCell::default(),
         });
         world().oracle.borrow_mut().watch(&control);

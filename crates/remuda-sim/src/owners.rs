@@ -3,29 +3,24 @@
 use std::{rc::Rc, time::Duration};
 
 use remuda_control::sim::{Place, place_of};
-use remuda_model::{Epoch, NodeId};
-use tokio::time::{Instant, sleep};
+use remuda_model::Epoch;
+use tokio::time::sleep;
 
 use crate::control::Control;
 
 const PACE: (usize, Duration) = (10, Duration::from_millis(50));
 const GATHER: Duration = Duration::from_millis(100);
-const MOVING: Duration = Duration::from_mins(1);
 
 /// Runs for as long as its control node.
 pub(crate) async fn keep(control: Rc<Control>) {
     let mut states = control.replica.watch_state();
     let mut epoch = Epoch::default();
-    let mut controls: Vec<NodeId> = Vec::new();
     loop {
         let state = states.borrow_and_update().clone();
         let mut moving = Vec::new();
         if state.epoch() != epoch {
-            if !controls.is_empty() {
-                let former = (std::mem::take(&mut controls), Instant::now() + MOVING);
-                control.former.replace(Some(former));
-            }
-            (epoch, controls) = (state.epoch(), state.controls());
+            control.history.changed(&state);
+            epoch = state.epoch();
             let proxies: Vec<_> = control.proxies.borrow().clone().into_iter().collect();
             for (node, proxy) in proxies {
                 if proxy.place().epoch().is_none_or(|epoch| epoch >= state.epoch()) {

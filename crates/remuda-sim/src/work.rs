@@ -3,7 +3,6 @@
 use std::{rc::Rc, time::Duration};
 
 use remuda_model::{ErrorKind, Failure, NodeId};
-use remuda_state::ownership::owner_of;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
@@ -92,16 +91,17 @@ impl Control {
         let end = start + DEADLINE;
         let patience = end.min(start + MOVING);
         loop {
-            let Some(owner) = self.replica.state().owner_of(node) else {
+            let state = self.replica.state();
+            let Some(owner) = state.owner_of(node) else {
                 return Err(Failure::new(ErrorKind::Unavailable, "no control node is active"));
             };
-            let former = self.former_owner(node).filter(|former| *former != owner);
+            let former = self.history.moved_from(node, &state);
             let left = end.saturating_duration_since(Instant::now());
             let mut reply = self.work_at(&owner, node, request, left).await;
-            if let Err(failure) = &reply
-                && was_not_sent(failure)
-                && let Some(former) = &former
-            {
+            for former in former.iter().flatten() {
+                if !reply.as_ref().is_err_and(was_not_sent) {
+                    break;
+                }
                 let left = end.saturating_duration_since(Instant::now());
                 match self.work_at(former, node, request, left).await {
                     Err(failure) if was_not_sent(&failure) => (),
@@ -119,12 +119,6 @@ impl Control {
                 reply => return reply,
             }
         }
-    }
-
-    fn former_owner(&self, worker: &NodeId) -> Option<NodeId> {
-        let former = self.former.borrow();
-        let (controls, until) = former.as_ref()?;
-        if Instant::now() >= *until { None } else { owner_of(worker, controls) }
     }
 
     async fn work_at(

@@ -36,9 +36,11 @@ pub(super) fn encode(line: &OutputLine) -> Bytes {
     bytes.into()
 }
 
-/// How long the way to a node may be lost before its output is given up. A node whose owner
-/// changes is back within seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the way to a node may be lost before its output is no longer followed. A node whose
+/// owner changes is back within seconds.
+const FOLLOWED: Duration = Duration::from_secs(30);
+/// How long output that exists waits for a node whose owner has changed.
+const MOVING: Duration = Duration::from_secs(3);
 
 /// The output of a task, for as long as its caller may see it.
 pub(super) struct Output {
@@ -81,8 +83,10 @@ impl Output {
     /// The next line, and whether it is the last. Cancel safe.
     pub(super) async fn next_line(&mut self) -> (OutputLine, bool) {
         let next = tokio::select! {
-            next = self.chunks.next() => next,
+            // What comes after the token has ended is not for its bearer, however soon it comes.
+            biased;
             () = &mut self.ended => Err(token_ended()),
+            next = self.chunks.next() => next,
             () = self.stopping.cancelled() => Err(Failure::new(
                 ErrorKind::Unavailable,
                 "the control node shuts down",
@@ -111,7 +115,8 @@ impl Chunks {
             let next = if let Some(stream) = &mut self.stream {
                 stream.next().await
             } else {
-                let again = self.api.control().output(&self.node, &self.task, self.next, true);
+                let again =
+                    self.api.control().output(&self.node, &self.task, self.next, self.follow);
                 match again.await {
                     Ok(stream) => {
                         self.stream = Some(stream);
@@ -131,13 +136,24 @@ impl Chunks {
                 }
                 Err(error) => {
                     let lost = *self.lost.get_or_insert_with(Instant::now);
-                    if !self.follow || !may_return(&error) || lost.elapsed() >= PATIENCE {
+                    if !may_return(&error) || lost.elapsed() >= self.patience() {
                         return Err(error);
                     }
                     self.stream = None;
                     sleep(self.backoff.next_delay()).await;
                 }
             }
+        }
+    }
+
+    /// How long a way to the node is looked for.
+    fn patience(&self) -> Duration {
+        if self.follow {
+            FOLLOWED
+        } else if self.api.control().is_moving(&self.node) {
+            MOVING
+        } else {
+            Duration::ZERO
         }
     }
 }
