@@ -219,11 +219,13 @@ impl Consumer {
         debug_assert!(told, "a fresh queue has room");
         loop {
             let event = tokio::select! {
-                event = source.next() => event,
-                () = self.queue.closed() => return,
+                // What comes after the token has ended is not for its bearer, however soon.
+                biased;
                 () = &mut token_ended => {
                     return self.end("token_ended", "the token was revoked or has expired");
                 }
+                () = self.queue.closed() => return,
+                event = source.next() => event,
                 () = stopping.cancelled() => {
                     return self.end("interrupted", "the control node shuts down");
                 }
