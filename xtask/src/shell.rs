@@ -17,7 +17,9 @@ pub(crate) fn say(text: &str) {
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Of this run: another clone that shares the target folder may have compiled this.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let manifest = PathBuf::from(manifest);
     manifest.parent().expect("xtask lies in the repository").to_owned()
 }
 
