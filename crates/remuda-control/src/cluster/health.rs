@@ -13,8 +13,10 @@ const LAG: u64 = 1000;
 const SKEW_MS: u64 = 5_000;
 /// Certificates are renewed with ten days left; with less than this, renewal does not work.
 const CERTIFICATE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-/// The part of a file system that should be free: one twentieth.
-const FREE: u64 = 20;
+/// The part of a small file system that should be free: one twentieth.
+const FREE_PART: u64 = 20;
+/// What is enough on a large one, in bytes: several times what a control node keeps.
+const FREE_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 /// How many names a sentence lists.
 const NAMES: usize = 5;
 
@@ -164,10 +166,11 @@ fn nodes(sight: &Sight<'_>, found: &mut Vec<Problem>) {
     }
     let full = named(&|node| {
         let stats = node.stats.as_ref().filter(|stats| stats.disk_total > 0);
-        stats.is_some_and(|stats| stats.disk_available < stats.disk_total / FREE)
+        let enough = |total: u64| (total / FREE_PART).min(FREE_BYTES);
+        stats.is_some_and(|stats| stats.disk_available < enough(stats.disk_total))
     });
     if !full.is_empty() {
-        let message = format!("less than 5 % of the disk is free: {}", names(&full));
+        let message = format!("less than 5 % and 5 GiB of the disk is free: {}", names(&full));
         let hint = "make room: a control node stops replicating when its disk is full";
         say(found, "disk_full", message, hint);
     }

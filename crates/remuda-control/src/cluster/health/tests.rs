@@ -162,6 +162,16 @@ fn nodes_in_trouble() {
         node.stats.as_mut().expect("measured").disk_available = 4;
     };
     assert_eq!(herd(&full).0, "disk_full");
+    let large = |available: u64| {
+        move |node: &mut NodeView| {
+            let stats = node.stats.as_mut().expect("measured");
+            (stats.disk_total, stats.disk_available) = (1 << 40, available);
+        }
+    };
+    assert_eq!(herd(&large((5 << 30) - 1)).0, "disk_full");
+    let mut spacious = Herd::new(&["a", "b", "c"]);
+    large(5 << 30)(&mut spacious.nodes[3]);
+    assert_eq!(spacious.problems(), [], "half a percent, and enough");
     let (code, message) = herd(&|node| node.version = "1.1.0".to_owned());
     assert_eq!(code, "mixed_versions");
     assert_eq!(message, "mixed versions: 3 with 1.0.0, 1 with 1.1.0");
