@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
+use futures_util::future::join_all;
 use remuda_model::{Generation, Labels, NodeId, Revision, Roles, TokenId};
 use remuda_state::{Applied, Change, NodeRecord, Outcome, Scope, TokenRecord};
 use tokio::{sync::oneshot, time::sleep};
@@ -15,6 +16,8 @@ use crate::{
 /// How long a change may take.
 const CHANGE: Duration = Duration::from_secs(10);
 const READ: Duration = Duration::from_secs(5);
+/// How many changes one user asks for at once, at most.
+const BURST: u32 = 12;
 
 /// The records that are written and read.
 pub(crate) fn registers() -> Vec<NodeId> {
@@ -103,7 +106,14 @@ pub(crate) async fn run(client: u32) {
         n += 1;
         let unique = format!("c{client}n{n}");
         match fastrand::u32(..10) {
-            0..=2 => token(&unique).await,
+            0..=1 => token(&unique).await,
+            // What comes at once shares entries of the log.
+            2 => {
+                let burst = fastrand::u32(2..=BURST);
+                let unique = &unique;
+                let each = |one| async move { token(&format!("{unique}x{one}")).await };
+                join_all((0..burst).map(each)).await;
+            }
             3..=4 => write(&unique, false).await,
             5..=6 => write(&unique, true).await,
             _ => read().await,

@@ -4,7 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use remuda_control::sim::{Known, Membership, Sight, Step};
-use remuda_model::{ErrorKind, Failure, Generation, Labels, NodeId, Revision, Roles};
+use remuda_model::{ErrorKind, Failure, Generation, Labels, NodeId, Release, Revision, Roles};
 use remuda_runtime::Backoff;
 use remuda_state::{Change, ClusterRecord, Command, NodeRecord};
 use remuda_store::{Leadership, MembershipError};
@@ -77,7 +77,7 @@ pub(crate) async fn keep(control: Rc<Control>, mut requests: mpsc::Receiver<Requ
 }
 
 fn sight(control: &Control, leadership: &Leadership) -> Sight {
-    let state = control.replica.state();
+    let (state, linked) = (control.replica.state(), control.linked());
     let known =
         |node: &NodeRecord| Known { active: node.active, addresses: node.addresses.clone() };
     Sight {
@@ -86,10 +86,12 @@ fn sight(control: &Control, leadership: &Leadership) -> Sight {
             .filter(|node| node.roles.is_control())
             .map(|node| (node.id.clone(), known(node)))
             .collect(),
-        linked: control.linked(),
+        // All run one version here.
+        spoken: linked.iter().map(|node| (node.clone(), Release::CURRENT.protocol)).collect(),
+        linked,
         voters: leadership.voters.clone(),
         learners: leadership.learners.clone(),
-        ..Sight::default()
+        level: state.cluster().map(|_| state.level()),
     }
 }
 
@@ -106,8 +108,10 @@ async fn take(control: &Rc<Control>, step: Step) {
         }
         Step::SetVoters(voters) => limited(replica.set_voters(voters.clone())).await,
         Step::Remove(node) => limited(replica.remove(node)).await,
-        // All run one version here.
-        Step::RaiseLevel(_) => Ok(()),
+        Step::RaiseLevel(level) => {
+            let raise = Command::once(Change::RaiseLevel { level: *level });
+            replica.propose(raise, STEP).await.map(drop).map_err(Failure::from)
+        }
     };
     if let Err(failure) = taken {
         control.note(|| format!("not taken yet: {failure}"));

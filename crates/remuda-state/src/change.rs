@@ -18,6 +18,7 @@
 //! | 10 | `RaiseLevel` | level | that level |
 //! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
 //! | 12 | `FollowAuthority` | revision, nodes | 2 |
+//! | 13 | several at once: [`Batch`](crate::Batch) | commands | 2 |
 //!
 //! A change is written only in a cluster whose level is at least that of the change
 //! ([`ClusterState::level`](crate::ClusterState::level)); `RaiseLevel` itself is written by a
@@ -124,7 +125,7 @@ pub enum Change {
 pub struct Command {
     /// Chosen at random by whoever wants to be able to repeat the command: a repeated id returns
     /// the first outcome and changes nothing, as long as it is among the last
-    /// [`WINDOW`](crate::WINDOW) ids.
+    /// [`window`](crate::window) ids.
     pub id: Option<[u8; 16]>,
     /// What happens.
     pub change: Change,

@@ -1,6 +1,6 @@
 //! What is true of every cluster state, checked after each change in debug builds.
 
-use crate::{ClusterState, Limit};
+use crate::{ClusterState, Limit, seen};
 
 impl ClusterState {
     /// Checks that the state makes sense.
@@ -51,6 +51,6 @@ impl ClusterState {
             return Err(format!("node `{node}` was removed and is there"));
         }
         self.certificates.check(self.applied)?;
-        self.seen.check(self.applied)
+        self.seen.check(seen::window(self.level()))
     }
 }

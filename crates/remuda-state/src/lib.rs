@@ -4,6 +4,7 @@
 //! therefore hold the same [`ClusterState`]; time, ids and random values are fields of the change.
 
 mod authority;
+mod batch;
 mod certificates;
 mod change;
 mod codec;
@@ -21,10 +22,11 @@ pub mod voters;
 mod testing;
 
 pub use authority::{AuthorityRecord, AuthoritySecrets, AuthorityStep, NewAuthority};
+pub use batch::{Batch, Gather};
 pub use change::{Change, Command, UnknownChange};
 pub use codec::{DecodeError, decode, encode};
 pub use limits::{Limit, MAX_COMMAND_BYTES};
 pub use record::{Certificate, ClusterRecord, NodeRecord, Scope, TokenRecord};
 pub use refusal::Refusal;
-pub use seen::WINDOW;
+pub use seen::window;
 pub use state::{Applied, ClusterState, Outcome};

@@ -3,16 +3,21 @@
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-use crate::Applied;
+use crate::{Applied, Batch};
 
-/// How many command ids are remembered; the oldest is forgotten first.
-pub const WINDOW: usize = 4096;
+/// How many command ids a cluster of this level remembers; the oldest is forgotten first. It is
+/// enough for the commands that come while somebody repeats one of them: from level 2 on, where
+/// many commands share an entry of the log, those are more.
+pub fn window(level: u16) -> usize {
+    if level < Batch::LEVEL { 4096 } else { 65_536 }
+}
 
-/// The last [`WINDOW`] command ids.
+/// The last command ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Seen {
     by_id: RedBlackTreeMapSync<[u8; 16], Applied>,
-    by_index: RedBlackTreeMapSync<u64, [u8; 16]>,
+    /// By log index, or by the number after the last where several commands have one index.
+    in_order: RedBlackTreeMapSync<u64, [u8; 16]>,
 }
 
 impl Seen {
@@ -22,31 +27,27 @@ impl Seen {
     }
 
     /// Remembers a command that was not remembered yet.
-    pub(crate) fn insert(&mut self, index: u64, id: [u8; 16], applied: Applied) {
+    pub(crate) fn insert(&mut self, index: u64, id: [u8; 16], applied: Applied, window: usize) {
+        let after = self.in_order.last().map_or(0, |(last, _)| last.saturating_add(1));
         self.by_id.insert_mut(id, applied);
-        self.by_index.insert_mut(index, id);
-        while self.by_index.size() > WINDOW {
-            let Some((oldest, id)) = self.by_index.first().map(|(index, id)| (*index, *id)) else {
+        self.in_order.insert_mut(index.max(after), id);
+        while self.in_order.size() > window {
+            let Some((oldest, id)) = self.in_order.first().map(|(at, id)| (*at, *id)) else {
                 return;
             };
-            self.by_index.remove_mut(&oldest);
+            self.in_order.remove_mut(&oldest);
             self.by_id.remove_mut(&id);
         }
     }
 
     /// Says what is inconsistent.
-    pub(crate) fn check(&self, applied: u64) -> Result<(), String> {
-        if self.by_id.size() != self.by_index.size() {
+    pub(crate) fn check(&self, window: usize) -> Result<(), String> {
+        if self.by_id.size() != self.in_order.size() {
             return Err("the window of command ids has lost its order".to_owned());
         }
-        if self.by_index.size() > WINDOW {
-            return Err(format!("{} command ids are remembered", self.by_index.size()));
+        if self.in_order.size() > window {
+            return Err(format!("{} command ids are remembered", self.in_order.size()));
         }
-        match self.by_index.last() {
-            Some((last, _)) if *last > applied => {
-                Err(format!("command at {last} is after the applied index {applied}"))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    AuthorityRecord, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, TokenRecord,
-    certificates::Certificates, codec, limits, ownership, seen::Seen,
+    AuthorityRecord, Batch, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal,
+    TokenRecord,
+    certificates::Certificates,
+    codec, limits, ownership,
+    seen::{self, Seen},
 };
 
 /// The level from which on the authority has a place in the state.
@@ -120,12 +123,33 @@ impl ClusterState {
             return Applied { outcome: Err(Refusal::OldIndex { index, applied }) };
         }
         self.applied = index;
+        self.command(index, command)
+    }
+
+    /// Applies all commands of one log index, as [`apply`](Self::apply) does each. Returns what
+    /// came of them, in their order.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, when an invariant is broken afterwards.
+    pub fn apply_batch(&mut self, index: u64, batch: &Batch) -> Vec<Applied> {
+        let applied = self.applied;
+        self.applied = applied.max(index);
+        let old = || Applied { outcome: Err(Refusal::OldIndex { index, applied }) };
+        let commands = batch.commands().iter();
+        commands
+            .map(|command| if index <= applied { old() } else { self.command(index, command) })
+            .collect()
+    }
+
+    fn command(&mut self, index: u64, command: &Command) -> Applied {
         if let Some(first) = command.id.as_ref().and_then(|id| self.seen.get(id)) {
             return first.clone();
         }
         let applied = Applied { outcome: self.change(Revision(index), &command.change) };
         if let Some(id) = command.id {
-            self.seen.insert(index, id, applied.clone());
+            let window = seen::window(self.level());
+            self.seen.insert(index, id, applied.clone(), window);
         }
         debug_assert_eq!(self.invariants(), Ok(()), "after {command:?}");
         applied

@@ -8,7 +8,7 @@ use openraft::{
     AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, storage::RaftStateMachine,
 };
 use remuda_model::Release;
-use remuda_state::{Applied, ClusterState, Command, UnknownChange};
+use remuda_state::{Applied, Batch, ClusterState, UnknownChange};
 use tokio::sync::watch;
 
 use crate::{
@@ -84,32 +84,32 @@ impl Machine {
         (Self { view, current, dir, meta, publish, known }, watch)
     }
 
-    fn apply_one(&mut self, entry: Entry) -> Result<Option<Applied>, StorageError> {
+    fn apply_one(&mut self, entry: Entry) -> Result<Vec<Applied>, StorageError> {
         let index = entry.log_id.index;
         let applied = match entry.payload {
             EntryPayload::Blank => {
                 self.view.state.advance(index);
-                None
+                Vec::new()
             }
             EntryPayload::Membership(members) => {
                 self.view.state.advance(index);
                 self.view.members = Members::new(Some(entry.log_id), members);
-                None
+                Vec::new()
             }
-            EntryPayload::Normal(command) => Some(self.command(entry.log_id, &command)?),
+            EntryPayload::Normal(batch) => self.commands(entry.log_id, &batch)?,
         };
         self.view.last = Some(entry.log_id);
         Ok(applied)
     }
 
-    fn command(&mut self, id: RaftLogId, command: &Command) -> Result<Applied, StorageError> {
-        // Going on without the change would make this replica differ from the others for ever.
-        command.change.understood_by(self.known.protocol).map_err(|error| {
+    fn commands(&mut self, id: RaftLogId, batch: &Batch) -> Result<Vec<Applied>, StorageError> {
+        // Going on without a change would make this replica differ from the others for ever.
+        batch.understood_by(self.known.protocol).map_err(|error| {
             self.known.stopped_by.get_or_init(|| error);
             tracing::error!(%error, index = id.index, "stopped: install the newer version");
             IoError::apply(id, AnyError::new(&error))
         })?;
-        Ok(self.view.state.apply(id.index, command))
+        Ok(self.view.state.apply_batch(id.index, batch))
     }
 
     /// Notes the cluster in the directory, so that it is never mixed with another.
@@ -165,7 +165,7 @@ impl RaftStateMachine<Types> for Machine {
         Ok((self.view.last, self.view.members.clone()))
     }
 
-    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Option<Applied>>, StorageError>
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Vec<Applied>>, StorageError>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

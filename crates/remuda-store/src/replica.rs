@@ -1,5 +1,6 @@
 //! The replica: one copy of the cluster state and its handle.
 
+mod commit;
 mod hand_over;
 mod membership;
 mod metrics;
@@ -23,7 +24,7 @@ use remuda_model::{NodeId, Release};
 use remuda_runtime::{Backoff, Supervisor};
 use remuda_state::{Applied, Change, ClusterState, Command, MAX_COMMAND_BYTES};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -37,8 +38,6 @@ use crate::{
     types::{Member, Metrics, Raft, RaftVote},
 };
 
-/// How many commands may wait to be committed.
-const MAX_PENDING: usize = 4096;
 /// How long founding a cluster may take.
 const BOOTSTRAP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -72,7 +71,7 @@ struct Inner {
     state: watch::Receiver<Arc<ClusterState>>,
     leadership: watch::Receiver<Leadership>,
     incoming: Mutex<Option<Incoming>>,
-    pending: Semaphore,
+    queue: commit::Queue,
     /// Set while this node gives its lead away, and for ever after.
     leaving: Arc<AtomicBool>,
     supervisor: Supervisor,
@@ -153,21 +152,14 @@ impl Replica {
         }
         self.check_level(&command.change)?;
         self.leads()?;
-        let _permit = self.inner.pending.try_acquire().map_err(|_full| ProposeError::Busy)?;
         let start = Instant::now();
-        match timeout(deadline, self.inner.raft.client_write(command)).await {
-            Ok(Ok(written)) => {
-                self.inner.stats.committed.took(start.elapsed());
-                let applied = written.data.expect("a command has an outcome");
-                Ok(Committed { index: written.log_id.index, applied })
-            }
-            // The lead was lost after the command had been taken: a follower may still have it.
-            Ok(Err(RaftError::APIError(_))) | Err(_) => {
-                self.inner.stats.unknown.one();
-                Err(ProposeError::NoQuorum)
-            }
-            Ok(Err(RaftError::Fatal(_))) => Err(ProposeError::Stopped),
+        let committed = self.inner.queue.commit(command, size, deadline).await;
+        match &committed {
+            Ok(_) => self.inner.stats.committed.took(start.elapsed()),
+            Err(ProposeError::NoQuorum) => self.inner.stats.unknown.one(),
+            Err(_) => (),
         }
+        committed
     }
 
     /// The log index after which a read on any replica is linearizable: a majority has confirmed
@@ -271,14 +263,26 @@ impl Replica {
     /// Says so when this node cannot commit anything.
     fn leads(&self) -> Result<(), ProposeError> {
         let metrics = self.metrics();
-        if metrics.running_state.is_err() {
-            return Err(ProposeError::Stopped);
+        leads(&metrics)?;
+        if self.inner.leaving.load(Ordering::Relaxed) {
+            let other = |leader: &NodeId| *leader != self.inner.node;
+            let leader = Leadership::read(&metrics).leader.filter(other);
+            return Err(ProposeError::NotLeader { leader });
         }
-        let leads = metrics.state == ServerState::Leader;
-        if leads && !self.inner.leaving.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let leader = Leadership::read(&metrics).leader.filter(|leader| *leader != self.inner.node);
-        Err(ProposeError::NotLeader { leader })
+        Ok(())
     }
+}
+
+/// Says so when the node of these metrics does not lead.
+fn leads(metrics: &Metrics) -> Result<(), ProposeError> {
+    if metrics.running_state.is_err() {
+        return Err(ProposeError::Stopped);
+    }
+    if metrics.state == ServerState::Leader {
+        return Ok(());
+    }
+    let leader = Leadership::read(metrics).leader;
+    Err(ProposeError::NotLeader {
+        leader: leader.filter(|_| metrics.current_leader != Some(metrics.id)),
+    })
 }

@@ -1,6 +1,7 @@
 //! Whole replicas, connected in memory.
 
 mod cluster;
+mod commit;
 mod conformance;
 mod disk;
 mod faults;

@@ -87,9 +87,10 @@ async fn read(dir: &Path, log: &mut LogStore) -> Result<ClusterState, OpenError>
         }
         match payload {
             EntryPayload::Blank | EntryPayload::Membership(_) => state.advance(log_id.index),
-            EntryPayload::Normal(command) => {
-                command.change.understood().map_err(|error| replay(error.to_string()))?;
-                state.apply(log_id.index, &command);
+            EntryPayload::Normal(batch) => {
+                let understood = batch.understood_by(Release::CURRENT.protocol);
+                understood.map_err(|error| replay(error.to_string()))?;
+                state.apply_batch(log_id.index, &batch);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use openraft::{LogId, SnapshotMeta, StorageIOError, StoredMembership, Vote};
 use remuda_model::{LinkUrl, NodeId};
-use remuda_state::{Applied, ClusterState, Command};
+use remuda_state::{Applied, Batch, ClusterState};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,8 +11,8 @@ use crate::runtime::Runtime;
 openraft::declare_raft_types!(
     /// Commands in, outcomes out; a snapshot is the state itself.
     pub(crate) Types:
-        D = Command,
-        R = Option<Applied>,
+        D = Batch,
+        R = Vec<Applied>,
         NodeId = u64,
         Node = Member,
         Entry = openraft::Entry<Types>,

@@ -1,21 +1,23 @@
 //! The replicated state: entries of the log, snapshots, and what replicas send each other.
 
-use remuda_state::{Change, ClusterState, Command};
+use remuda_model::Release;
+use remuda_state::{Batch, Change, ClusterState, Command, Gather};
 
 use super::samples;
 
-/// Reads commands one after the other and applies them to a state in which something has happened.
+/// Reads entries one after the other and applies them to a state in which something has happened.
 /// The state checks its invariants after each.
 pub(super) fn changes(input: &[u8]) {
     let mut state = samples::state();
     let mut index = state.applied();
     for piece in input.split(|byte| *byte == 0xfe) {
-        let Ok(command) = remuda_state::decode::<Command>(piece) else { continue };
-        let written = remuda_state::encode(&command);
-        assert_eq!(remuda_state::decode::<Command>(&written).ok().as_ref(), Some(&command));
+        let Ok(batch) = remuda_state::decode::<Batch>(piece) else { continue };
+        let written = remuda_state::encode(&batch);
+        assert_eq!(remuda_state::decode::<Batch>(&written).ok().as_ref(), Some(&batch));
         index += 1;
-        if command.change.understood().is_ok() {
-            drop(state.apply(index, &command));
+        if batch.understood_by(Release::CURRENT.protocol).is_ok() {
+            let applied = state.apply_batch(index, &batch);
+            assert_eq!(applied.len(), batch.commands().len());
         }
     }
 }
@@ -24,7 +26,10 @@ pub(super) fn change_seeds() -> Vec<Vec<u8>> {
     let written = |change: Change| remuda_state::encode(&Command::with_id([4; 16], change));
     let each: Vec<_> = samples::changes().into_iter().map(written).collect();
     let all = each.join(&0xfe_u8);
-    [each, vec![all]].concat()
+    let mut commands = samples::changes().into_iter().skip(1).map(Command::once);
+    let mut together = commands.next().map(|first| Gather::new(first, 1)).expect("several");
+    let _alone: Vec<Command> = commands.filter_map(|one| together.add(one, 1)).collect();
+    [each, vec![all, remuda_state::encode(&together.finish())]].concat()
 }
 
 pub(super) fn snapshot(input: &[u8]) {

@@ -4,7 +4,8 @@ use remuda_model::{ClusterId, Generation, Labels, Roles};
 
 use super::*;
 use crate::{
-    Certificate, WINDOW,
+    Certificate,
+    seen::window,
     testing::{id, ids, joins, node, token},
 };
 
@@ -291,12 +292,25 @@ fn the_oldest_id_is_forgotten_first() {
     let mut seen = Seen::default();
     let applied = Applied { outcome: Ok(Outcome::Unchanged) };
     let id = |n: usize| u128::try_from(n).unwrap().to_be_bytes();
-    for n in 1..=WINDOW + 1 {
-        seen.insert(u64::try_from(n).unwrap(), id(n), applied.clone());
+    let window = window(1);
+    for n in 1..=window + 1 {
+        seen.insert(u64::try_from(n).unwrap(), id(n), applied.clone(), window);
     }
     assert_eq!(seen.get(&id(1)), None);
-    assert!(seen.get(&id(2)).is_some() && seen.get(&id(WINDOW + 1)).is_some());
-    assert_eq!(seen.check(u64::try_from(WINDOW + 1).unwrap()), Ok(()));
+    assert!(seen.get(&id(2)).is_some() && seen.get(&id(window + 1)).is_some());
+    assert_eq!(seen.check(window), Ok(()));
+}
+
+#[test]
+fn ids_of_one_index_are_remembered_in_their_order() {
+    let mut seen = Seen::default();
+    let applied = Applied { outcome: Ok(Outcome::Unchanged) };
+    for (index, id) in [(5, 1), (5, 2), (5, 3), (6, 4), (9, 5)] {
+        seen.insert(index, [id; 16], applied.clone(), 3);
+    }
+    let remembered: Vec<u8> = (1..=5).filter(|id| seen.get(&[*id; 16]).is_some()).collect();
+    assert_eq!(remembered, [3, 4, 5]);
+    assert_eq!(seen.check(3), Ok(()));
 }
 
 #[test]

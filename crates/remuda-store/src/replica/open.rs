@@ -9,9 +9,9 @@ use std::{
 use openraft::{Config, SnapshotPolicy};
 use remuda_model::Release;
 use remuda_runtime::Supervisor;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::{Inner, MAX_PENDING, Replica, metrics::Stats};
+use super::{Inner, Replica, commit::Committer, metrics::Stats};
 use crate::{
     Leadership, OpenError, RaftTransport, ReplicaConfig, Timing,
     disk::{self, Disk},
@@ -131,6 +131,8 @@ impl Replica {
             leaving: Arc::clone(&leaving),
         };
         supervisor.spawn("election guard", guard.run(supervisor.token()));
+        let (queue, committer) = Committer::new(raft.clone(), state.clone());
+        supervisor.spawn("group commit", committer.run(supervisor.token()));
         let inner = Inner {
             me: Member::new(&config.node, config.addresses),
             node: config.node,
@@ -144,7 +146,7 @@ impl Replica {
             state,
             leadership,
             incoming: Mutex::new(None),
-            pending: Semaphore::new(MAX_PENDING),
+            queue,
             leaving,
             supervisor,
             stats: Stats::default(),
