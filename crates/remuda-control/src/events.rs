@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::DropGuard;
 
-pub(crate) use self::sequence::said_by_owner;
+pub(crate) use self::sequence::{NOT_HERE, said_by_owner};
 use self::{
     ring::{KEPT, KEPT_BYTES, Measured, Ring},
     sequence::Sequence,

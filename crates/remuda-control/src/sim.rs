@@ -5,7 +5,7 @@ pub use crate::{
     announce::{Process, Situation, place},
     events::{
         ring::{Batch, Measured, Ring},
-        sequence::{Sequence, said_by_owner},
+        sequence::{NOT_HERE, Sequence, said_by_owner},
     },
     membership::core::{Known, Membership, Sight, Step},
     ownership::{History, place as place_of},

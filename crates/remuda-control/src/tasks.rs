@@ -85,15 +85,24 @@ impl Control {
     }
 
     async fn tasks_of(&self, node: &NodeId) -> Result<Vec<TaskRecord>, Failure> {
-        match self.work(node, work::Op::Tasks, NODE).await? {
+        match self.look(node, work::Op::Tasks).await? {
             work::Done::Tasks(tasks) => Ok(tasks),
             _ => Err(unexpected(node)),
         }
     }
 
+    /// Asks for something that changes nothing, and again when the link was lost meanwhile.
+    async fn look(&self, node: &NodeId, op: work::Op) -> Result<work::Done, Failure> {
+        match self.work(node, op.clone(), NODE).await {
+            Err(failure) if failure.kind == ErrorKind::OutcomeUnknown => {
+                self.work(node, op, NODE).await
+            }
+            answer => answer,
+        }
+    }
+
     async fn task_of(&self, node: &NodeId, task: &TaskId) -> Result<TaskRecord, Failure> {
-        let op = work::Op::Task { task: task.clone() };
-        match self.work(node, op, NODE).await? {
+        match self.look(node, work::Op::Task { task: task.clone() }).await? {
             work::Done::Task(record) => Ok(*record),
             _ => Err(unexpected(node)),
         }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use remuda_control::sim::{
-    Effect, Facts, Hello, Input, Measured, Pace, Place, Process, Proposal, Proxy as Core,
+    Effect, Facts, Hello, Input, Measured, NOT_HERE, Pace, Place, Process, Proposal, Proxy as Core,
     said_by_owner,
 };
-use remuda_model::{Epoch, ErrorKind, Event, NodeId};
+use remuda_model::{Epoch, ErrorKind, Event, EventBody, NodeId};
 use remuda_state::Change;
 use remuda_wire::message::session::{FromOwner, FromWorker};
 use tokio::{
@@ -277,10 +277,12 @@ impl Actor {
                     self.report(events, effects);
                     true
                 }
+                Effect::Missed(upto) => {
+                    self.say(upto, EventBody::Gap { from: NOT_HERE, to: upto });
+                    true
+                }
                 Effect::Say(seq, status) => {
-                    let generation = self.core.generation().unwrap_or_default();
-                    let event = said_by_owner(&self.node, seq, generation, now_ms(), status);
-                    self.control.publish(vec![event]);
+                    self.say(seq, EventBody::NodeStatus { status });
                     true
                 }
                 Effect::Propose(change) => {
@@ -297,6 +299,12 @@ impl Actor {
                 effects.extend(self.core.handle(Input::Lost));
             }
         }
+    }
+
+    fn say(&self, seq: u64, body: EventBody) {
+        let generation = self.core.generation().unwrap_or_default();
+        let event = said_by_owner(&self.node, seq, generation, now_ms(), body);
+        self.control.publish(vec![event]);
     }
 
     fn report(&mut self, events: Vec<Event>, effects: &mut VecDeque<Effect>) {
@@ -337,7 +345,7 @@ impl Actor {
 
 fn last_number(event: &Event) -> u64 {
     match event.body {
-        remuda_model::EventBody::Gap { to, .. } => event.seq.max(to),
+        EventBody::Gap { to, .. } => event.seq.max(to),
         _ => event.seq,
     }
 }

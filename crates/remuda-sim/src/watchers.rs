@@ -91,12 +91,8 @@ fn accept(node: &NodeId, last: &mut Option<u64>, event: &Event) {
         return fail(LAW, format!("event of {} among those of {node}", event.node));
     }
     let (from, to) = match event.body {
-        // Said by an owner under the last number that it knows of, which counts as seen: see
-        // docs/adr/gaps.md.
-        EventBody::NodeStatus { .. } => {
-            *last = (*last).max(Some(event.seq));
-            return;
-        }
+        // Said by an owner, under the last number that it knows of.
+        EventBody::NodeStatus { .. } if last.is_some_and(|last| event.seq <= last) => return,
         EventBody::Gap { from, to } => (from, to),
         _ => (event.seq, event.seq),
     };

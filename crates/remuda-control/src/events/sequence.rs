@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remuda_model::{Event, EventBody, Generation, NodeId, NodeStatus};
+use remuda_model::{Event, EventBody, Generation, NodeId};
 use remuda_wire::message::control::Subscribe;
 
 /// Puts the events of all nodes, which may come twice or with holes, in the form that a subscriber
@@ -55,7 +55,10 @@ impl Sequence {
         let mut seen = Vec::new();
         let Some(last) = self.last.get(&event.node).copied() else {
             self.remember(event, event.seq);
-            self.show(event, &mut seen);
+            // Who has seen nothing of a node misses nothing of what came before.
+            if !matches!(event.body, EventBody::Gap { from: NOT_HERE, .. }) {
+                self.show(event, &mut seen);
+            }
             return seen;
         };
         if is_status(event) && (event.seq == last.seq || (event.seq < last.seq && !last.given)) {
@@ -69,7 +72,7 @@ impl Sequence {
             return seen;
         }
         if let EventBody::Gap { from, to } = event.body {
-            if last.is_before_afresh(event, to.max(event.seq)) {
+            if from != NOT_HERE && last.is_before_afresh(event, to.max(event.seq)) {
                 seen.push(event.clone());
                 self.remember(event, to.max(event.seq));
             } else if to > last.seq {
@@ -114,22 +117,26 @@ fn is_status(event: &Event) -> bool {
     matches!(event.body, EventBody::NodeStatus { .. })
 }
 
-/// The event by which an owner says that a node came or went, numbered like the node's last event.
+/// Where a gap begins by which an owner says that another one had all events up to its end: before
+/// the first event, whose number is 1.
+pub const NOT_HERE: u64 = 0;
+
+/// The event by which an owner says that a node came or went, or what it has not had of it; numbered
+/// like the node's last event.
 pub fn said_by_owner(
     node: &NodeId,
     seq: u64,
     generation: Generation,
     time_ms: u64,
-    status: NodeStatus,
+    body: EventBody,
 ) -> Event {
-    let body = EventBody::NodeStatus { status };
     Event { node: node.clone(), seq, generation, time_ms, body }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use remuda_model::ClassName;
+    use remuda_model::{ClassName, NodeStatus};
 
     use super::*;
 
@@ -192,6 +199,36 @@ mod tests {
     }
 
     #[test]
+    fn what_another_owner_had_is_named_to_those_who_have_not_seen_it() {
+        let node: NodeId = "w1".parse().unwrap();
+        let takes_over = |upto| {
+            let body = EventBody::Gap { from: NOT_HERE, to: upto };
+            let said = |body| said_by_owner(&node, upto, Generation(1), 50, body);
+            [said(body), said(EventBody::NodeStatus { status: NodeStatus::Ready })]
+        };
+        let mut sequence = Sequence::new(Subscribe::default());
+        assert_eq!(shown(&mut sequence, &takes_over(4)), [(4, 4)], "nothing is missed");
+        assert_eq!(shown(&mut sequence, &[event("w1", 5, "a")]), [(5, 5)]);
+        assert_eq!(shown(&mut sequence, &takes_over(5)), [(5, 5)], "nothing is missed");
+        assert_eq!(shown(&mut sequence, &takes_over(7)), [(6, 7), (7, 7)]);
+        assert_eq!(shown(&mut sequence, &[event("w1", 8, "a")]), [(8, 8)]);
+
+        let after = Subscribe { node: Some(node.clone()), after: Some(3), ..Subscribe::default() };
+        let mut resumed = Sequence::new(after);
+        assert_eq!(shown(&mut resumed, &takes_over(4)), [(4, 4), (4, 4)]);
+    }
+
+    #[test]
+    fn a_node_that_has_started_again_misses_nothing_when_its_owner_changes() {
+        let mut sequence = Sequence::new(Subscribe::default());
+        assert_eq!(shown(&mut sequence, &[event("w1", 5, "a")]), [(5, 5)]);
+        let node: NodeId = "w1".parse().unwrap();
+        let body = EventBody::Gap { from: NOT_HERE, to: 5 };
+        let gap = said_by_owner(&node, 5, Generation(2), 99, body);
+        assert_eq!(shown(&mut sequence, &[gap]), []);
+    }
+
+    #[test]
     fn filters_hide_events_without_making_holes() {
         let filter = Subscribe { class: Some("a".parse().unwrap()), ..Subscribe::default() };
         let mut sequence = Sequence::new(filter);
@@ -236,7 +273,8 @@ mod tests {
         for number in [0, 1, 7] {
             let mut sequence = Sequence::new(Subscribe::default());
             let node = "w1".parse().unwrap();
-            let lost = said_by_owner(&node, number, Generation(1), 999, NodeStatus::NotConnected);
+            let body = EventBody::NodeStatus { status: NodeStatus::NotConnected };
+            let lost = said_by_owner(&node, number, Generation(1), 999, body);
             let events = [event("w1", 9, "a"), lost, event("w1", 9, "a"), event("w1", 10, "a")];
             assert_eq!(shown(&mut sequence, &events), [(9, 9), (number, number), (10, 10)]);
         }
@@ -246,7 +284,8 @@ mod tests {
     fn what_the_owner_says_needs_no_number_of_its_own() {
         let mut sequence = Sequence::new(Subscribe::default());
         let node = "w1".parse().unwrap();
-        let lost = said_by_owner(&node, 4, Generation(1), 50, NodeStatus::NotConnected);
+        let body = EventBody::NodeStatus { status: NodeStatus::NotConnected };
+        let lost = said_by_owner(&node, 4, Generation(1), 50, body);
         let events = [event("w1", 4, "a"), lost, event("w1", 5, "a")];
         assert_eq!(shown(&mut sequence, &events), [(4, 4), (4, 4), (5, 5)]);
     }

@@ -19,7 +19,11 @@ use super::{
     pace::Pace,
     route::Path,
 };
-use crate::{Control, events::said_by_owner, proposals::is_refused};
+use crate::{
+    Control,
+    events::{NOT_HERE, said_by_owner},
+    proposals::is_refused,
+};
 
 /// The longest message of a worker in its session.
 const MAX_MESSAGE: usize = 2 << 20;
@@ -229,10 +233,12 @@ impl Actor {
                     self.report(events, effects);
                     true
                 }
+                Effect::Missed(upto) => {
+                    self.say(upto, EventBody::Gap { from: NOT_HERE, to: upto });
+                    true
+                }
                 Effect::Say(seq, status) => {
-                    let generation = self.core.generation().unwrap_or_default();
-                    let event = said_by_owner(&self.node, seq, generation, wall_ms(), status);
-                    self.control.shared.bus.publish([event]);
+                    self.say(seq, EventBody::NodeStatus { status });
                     true
                 }
                 Effect::Propose(change) => {
@@ -253,6 +259,12 @@ impl Actor {
                 effects.extend(self.core.handle(Input::Lost));
             }
         }
+    }
+
+    fn say(&self, seq: u64, body: EventBody) {
+        let generation = self.core.generation().unwrap_or_default();
+        let event = said_by_owner(&self.node, seq, generation, wall_ms(), body);
+        self.control.shared.bus.publish([event]);
     }
 
     fn route(&self, epoch: Epoch) -> Option<Route> {

@@ -155,6 +155,8 @@ pub enum Effect {
     Publish,
     /// Events to show to subscribers and to job classes.
     Report(Vec<Event>),
+    /// Tell subscribers that another owner had the events up to this number.
+    Missed(u64),
     /// Tell subscribers the status, numbered like the last event.
     Say(u64, NodeStatus),
     /// Have the record of the worker committed.
@@ -307,6 +309,7 @@ impl Core {
         }
         // What the worker has forgotten was acknowledged, be it by another owner.
         let before = hello.next_event.saturating_sub(1);
+        let missed = before > self.reported.unwrap_or(0);
         self.seen = self.seen.max(before);
         self.reported = Some(self.reported.map_or(before, |reported| reported.max(before)));
         self.facts = Some(hello.facts);
@@ -320,6 +323,9 @@ impl Core {
         out.push(Effect::Welcome(self.seen));
         out.push(Effect::Route(Some(epoch)));
         out.push(Effect::Publish);
+        if missed {
+            out.push(Effect::Missed(before));
+        }
         self.say(out);
         self.compare(recorded, out);
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use remuda_link::{
-    Authority, Endpoint, EndpointConfig, Identity, Limits, Link, Priority, Router, Stream,
+    Authority, Endpoint, EndpointConfig, Identity, Limits, Link, Priority, Router, Stream, code,
 };
 use remuda_model::{
     ClusterId, Epoch, ErrorKind, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus,
@@ -282,7 +282,7 @@ pub(super) struct FakeWorker {
     /// The code of the last refusal.
     pub refused: watch::Receiver<Option<String>>,
     pub say: mpsc::Sender<Say>,
-    /// How often it was asked for what it refuses.
+    /// How often it was asked for what it refuses, or loses at first.
     pub asked: Arc<AtomicU32>,
     supervisor: Supervisor,
 }
@@ -509,6 +509,13 @@ async fn answer_work(mut stream: Stream, asked: &AtomicU32) {
             Ok(work::Done::Refused(failure.code("stale_epoch")))
         }
         work::Op::Request { payload, .. } => Ok(work::Done::Payload(payload)),
+        work::Op::Task { task } if task.as_str() == "lost-at-first" => {
+            if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                stream.reset(code::CANCELLED, "lost");
+                return;
+            }
+            Err(Failure::not_found("no such task"))
+        }
         work::Op::Tasks => Ok(work::Done::Tasks(Vec::new())),
         work::Op::Task { .. } => Err(Failure::not_found("no such task")),
         _ => Err(Failure::invalid("not here")),

@@ -299,3 +299,16 @@ async fn failures_say_whether_anything_was_done() {
     assert!(matches!(lost, ErrorKind::OutcomeUnknown | ErrorKind::NotConnected), "{lost}");
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_nothing_is_asked_again_when_the_answer_is_lost() {
+    let cluster = Cluster::start(&["c1"]).await;
+    let worker = FakeWorker::start(&cluster, "w1");
+    worker.connected().await;
+    known(&cluster, &worker).await;
+    let task = "lost-at-first".parse().expect("a task id");
+    let answer = cluster.nodes[0].control.find_task(&task, Some(&worker.id)).await;
+    assert_eq!(answer.expect_err("no such task").kind, ErrorKind::NotFound);
+    assert_eq!(worker.asked.load(std::sync::atomic::Ordering::SeqCst), 2);
+    cluster.stop().await;
+}

@@ -79,6 +79,7 @@ fn a_session_is_welcomed_routed_and_shown() {
         Effect::Welcome(6),
         Effect::Route(Some(Epoch(5))),
         Effect::Publish,
+        Effect::Missed(6),
         Effect::Say(6, NodeStatus::Ready),
     ];
     assert_eq!(core.handle(attach(1, 7)), expected);
@@ -355,4 +356,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_another_owner_had_is_named_before_anything_is_said() {
+    let mut core = core();
+    let effects = core.handle(attach(1, 8));
+    let ready = NodeStatus::Ready;
+    let told = |effects: Vec<Effect>| -> Vec<Effect> {
+        let told = |effect: &Effect| matches!(effect, Effect::Missed(_) | Effect::Say(..));
+        effects.into_iter().filter(told).collect()
+    };
+    assert_eq!(told(effects), [Effect::Missed(7), Effect::Say(7, ready)]);
+    drop(core.handle(said(FromWorker::Events(vec![event(8)]))));
+    drop(core.handle(Input::Seen(8)));
+    drop(core.handle(Input::Lost));
+    assert_eq!(told(core.handle(attach(1, 9))), [Effect::Say(8, ready)], "it had them itself");
+    drop(core.handle(Input::Lost));
+    let effects = core.handle(attach(1, 12));
+    assert_eq!(told(effects), [Effect::Missed(11), Effect::Say(11, ready)]);
 }
