@@ -96,6 +96,9 @@ impl Control {
                 control::Done::ReadIndex(replica.read_index(PROPOSAL).await?)
             }
             control::Call::OwnedNodes => control::Done::Nodes(self.owned_views()),
+            control::Call::OwnedNode { node } => {
+                control::Done::Nodes(self.owned_view(&node).into_iter().collect())
+            }
             control::Call::Work { node, deadline_ms, op } => {
                 let deadline = Duration::from_millis(deadline_ms).min(MAX_DEADLINE);
                 control::Done::Work(self.work_here(&node, &op, deadline).await?)

@@ -8,7 +8,11 @@ use remuda_state::NodeRecord;
 use remuda_wire::message::control;
 use tokio::time::Instant;
 
-use crate::{Control, proposals::READ, work::unknown_node};
+use crate::{
+    Control,
+    proposals::{READ, TOO_OLD},
+    work::unknown_node,
+};
 
 /// How long an owner may take to tell what it sees.
 const VIEWS: Duration = Duration::from_secs(1);
@@ -54,17 +58,33 @@ impl Control {
         self.freshen(consistency).await?;
         let state = self.shared.replica.state();
         let record = state.node(node).ok_or_else(|| unknown_node(node))?;
-        if let Some(view) = self.shared.proxies.get(node).and_then(|proxy| proxy.view())
-            && view.status != NodeStatus::NotConnected
-        {
-            return Ok(placed(view, record, state.owner_of(node)));
-        }
-        let mut live = self.live_views().await;
         let owner = state.owner_of(node);
-        Ok(match live.remove(node) {
+        let mut seen = self.owned_view(node);
+        // A worker that moves may still be with a former owner.
+        let former = self.shared.history.moved_from(node, &state).unwrap_or_default();
+        for control in owner.iter().chain(&former).filter(|control| **control != self.shared.me) {
+            if seen.as_ref().is_some_and(|view| view.status != NodeStatus::NotConnected) {
+                break;
+            }
+            seen = self.view_at(control, node).await.or(seen);
+        }
+        Ok(match seen {
             Some(view) => placed(view, record, owner),
             None => absent(record, owner),
         })
+    }
+
+    /// What another control node sees of one worker.
+    async fn view_at(&self, control: &NodeId, node: &NodeId) -> Option<NodeView> {
+        let call = control::Call::OwnedNode { node: node.clone() };
+        let answer = match self.call_control(control, &call, VIEWS).await {
+            Err(failure) if failure.code == TOO_OLD => {
+                self.call_control(control, &control::Call::OwnedNodes, VIEWS).await
+            }
+            answer => answer,
+        };
+        let Ok(control::Done::Nodes(views)) = answer else { return None };
+        views.into_iter().find(|view| view.id == *node)
     }
 
     /// What the owners see, asked at the same time.
@@ -86,6 +106,11 @@ impl Control {
             }
         }
         live
+    }
+
+    /// What this node sees of a worker that has a proxy here.
+    pub(crate) fn owned_view(&self, node: &NodeId) -> Option<NodeView> {
+        self.shared.proxies.get(node)?.view()
     }
 
     /// What this node sees of the workers that have a proxy here.

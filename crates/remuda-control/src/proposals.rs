@@ -18,6 +18,8 @@ pub(crate) const READ: Duration = Duration::from_secs(5);
 /// How long a change that a user asked for may take.
 pub(crate) const CHANGE: Duration = Duration::from_secs(10);
 
+/// Code of the failure of a call that the other control node is too old for.
+pub(crate) const TOO_OLD: &str = "version_too_old";
 /// Code of the failure that a control node gives whose replica has stopped.
 const REPLICA_STOPPED: &str = "replica_stopped";
 
@@ -159,7 +161,7 @@ impl Control {
         if link.peer().protocol < call.since() {
             let message = format!("control node `{control}` is too old for this call");
             return Err(Failure::new(ErrorKind::Unavailable, message)
-                .code("version_too_old")
+                .code(TOO_OLD)
                 .hint("finish the upgrade; see `remuda cluster status`"));
         }
         let body = remuda_wire::encode(call);

@@ -35,13 +35,18 @@ pub enum Call {
         /// The worker.
         node: NodeId,
     },
+    /// One of the nodes that you own, as you see it.
+    OwnedNode {
+        /// The worker.
+        node: NodeId,
+    },
 }
 
 impl Call {
     /// The first protocol version that has the call; it is made on links that speak it.
     pub fn since(&self) -> u16 {
         match self {
-            Self::Health | Self::Renew { .. } => 2,
+            Self::Health | Self::Renew { .. } | Self::OwnedNode { .. } => 2,
             _ => 1,
         }
     }
@@ -94,7 +99,7 @@ pub enum Done {
     },
     /// Of `ReadIndex`.
     ReadIndex(u64),
-    /// Of `OwnedNodes`.
+    /// Of `OwnedNodes`; of `OwnedNode` one or none.
     Nodes(Vec<NodeView>),
     /// Of `Work`.
     Work(work::Done),
@@ -144,11 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_and_answers_about_health_never_change() {
+    fn calls_of_version_2_never_change() {
         assert_eq!(crate::encode(&Call::Health)[..], [6]);
-        let renew = Call::Renew { node: "w".parse().expect("a node name") };
-        assert_eq!(crate::encode(&renew)[..], [7, 1, b'w']);
         let id = |text: &str| text.parse::<NodeId>().expect("a node name");
+        assert_eq!(crate::encode(&Call::Renew { node: id("w") })[..], [7, 1, b'w']);
+        assert_eq!(crate::encode(&Call::OwnedNode { node: id("w") })[..], [8, 1, b'w']);
         let health = Health {
             version: "0.1.0".to_owned(),
             wall_ms: 300,
