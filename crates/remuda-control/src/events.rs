@@ -217,10 +217,12 @@ impl Subscription {
             if self.subscribe.whole_cluster {
                 for node in self.control.shared.peers.linked() {
                     if node != self.control.shared.me && followed.insert(node.clone()) {
+                        // One that comes later, or comes back, may have had events meanwhile.
+                        let after = sequence.position().or(self.subscribe.after);
                         let follow = follow(
                             self.control.clone(),
                             node,
-                            self.subscribe.clone(),
+                            Subscribe { after, ..self.subscribe.clone() },
                             others.clone(),
                             asking.clone(),
                         );

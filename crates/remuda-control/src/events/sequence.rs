@@ -46,6 +46,11 @@ impl Sequence {
         Self { filter, last }
     }
 
+    /// The last number of the one node that the subscriber wants, once there is one.
+    pub fn position(&self) -> Option<u64> {
+        self.last.get(self.filter.node.as_ref()?).map(|last| last.seq)
+    }
+
     /// What the subscriber sees of one more event, in order: nothing, the event, or a gap and the
     /// event.
     pub fn accept(&mut self, event: &Event) -> Vec<Event> {

@@ -218,3 +218,21 @@ async fn a_slow_reader_is_told_what_it_missed() {
     assert_eq!(gaps, 1);
     control.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_while_control_nodes_are_not_linked_is_shown_afterwards() {
+    let cluster = Cluster::start(&["c1", "c2"]).await;
+    let worker = FakeWorker::start(&cluster, &cluster.worker_of("c2"));
+    worker.connected().await;
+    let node = Some(worker.id.clone());
+    let only = Subscribe { node, whole_cluster: true, ..Subscribe::default() };
+    let c1 = cluster.node(&id("c1")).control.clone();
+    let mut shown = c1.events(only).await.expect("a stream");
+    say(&worker, &[1]).await;
+    assert_eq!(numbers(&mut shown, 1).await, [(worker.id.clone(), 1)]);
+    c1.shared.peers.link_to(&id("c2")).expect("linked").close("cut by a test");
+    say(&worker, &[2]).await;
+    acknowledged(&worker, 2).await;
+    assert_eq!(numbers(&mut shown, 1).await, [(worker.id.clone(), 2)]);
+    cluster.stop().await;
+}
