@@ -32,8 +32,10 @@ pub(super) struct Watch {
 }
 
 /// What a subscriber has heard of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Heard {
+    /// When it began to listen, in milliseconds since 1970.
+    since_ms: u64,
     last: Option<u64>,
     n_events: u64,
     n_missing: u64,
@@ -54,7 +56,7 @@ impl Watch {
     pub(super) fn start(controls: &[Client], workers: &[NodeId], seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let heard: BTreeMap<NodeId, Arc<Mutex<Heard>>> =
-            workers.iter().map(|node| (node.clone(), Arc::default())).collect();
+            workers.iter().map(|node| (node.clone(), Arc::new(Heard::new().into()))).collect();
         let subscribers = heard.iter().zip(seed..).map(|((node, heard), seed)| {
             let (controls, node) = (controls.to_vec(), node.clone());
             let (heard, stop) = (heard.clone(), stop.clone());
@@ -158,6 +160,17 @@ async fn subscribe(
 }
 
 impl Heard {
+    fn new() -> Self {
+        Self {
+            since_ms: remuda_runtime::wall_ms(),
+            last: None,
+            n_events: 0,
+            n_missing: 0,
+            ends: BTreeMap::new(),
+            wrong: None,
+        }
+    }
+
     fn event(&mut self, event: &Event) {
         let last = self.last.unwrap_or(event.seq.saturating_sub(1));
         match &event.body {
@@ -165,7 +178,8 @@ impl Heard {
                 if *from != last + 1 && self.last.is_some() {
                     self.wrong.get_or_insert(format!("{event:?} after {last}"));
                 }
-                if self.last.is_some() {
+                // An owner that took the worker over before says so as well.
+                if self.last.is_some() || event.time_ms >= self.since_ms {
                     self.n_missing += (to + 1).saturating_sub(*from);
                 }
                 self.last = Some(*to);
