@@ -14,7 +14,6 @@ use crate::{
     Control,
     proxies::{NOT_HERE, not_connected},
     relay::{HOPS, OpenError},
-    work::{AGAIN, PATIENCE, no_owner},
 };
 
 /// The longest chunk: 64 KiB of output, or a failure.
@@ -115,25 +114,8 @@ impl Control {
             Err(_) => return Err(not_connected(node)),
         }
         self.check_known(node, SEND).await?;
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            let state = self.shared.replica.state();
-            let Some(owner) = state.owner_of(node) else { return Err(no_owner()) };
-            let former = self.shared.history.moved_from(node, &state);
-            let opened = self.open_at(&owner, node).await;
-            if opened.is_ok() {
-                return opened;
-            }
-            for former in former.iter().flatten() {
-                if let Ok(stream) = self.open_at(former, node).await {
-                    return Ok(stream);
-                }
-            }
-            if former.is_none() || Instant::now() + AGAIN >= patience {
-                return opened;
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+        let attempt = |owner: NodeId| async move { self.open_at(&owner, node).await };
+        self.at_owner(node, Instant::now() + SEND, attempt).await
     }
 
     async fn open_at(&self, owner: &NodeId, node: &NodeId) -> Result<Stream, Failure> {

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::{Control, proxies::not_connected};
 
 /// How long a call waits, after control nodes have changed, for a worker that is moving.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a call waits for a session that is being replaced or lost.
 const SETTLING: Duration = Duration::from_secs(1);
 /// The pause between attempts to find a moving worker.
-pub(crate) const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long the class `node` may take over the small requests of this crate.
 const SMALL: Duration = Duration::from_secs(10);
 /// How much longer than its deadline the answer of an owner is awaited, so that the owner can say
@@ -99,35 +99,54 @@ impl Control {
     }
 
     async fn work_elsewhere(&self, node: &NodeId, op: work::Op, deadline: Duration) -> work::Reply {
-        let start = Instant::now();
-        let end = start + deadline;
-        let patience = end.min(start + PATIENCE);
+        let end = Instant::now() + deadline;
         self.check_known(node, deadline).await?;
+        let op = &op;
+        let attempt = |owner: NodeId| async move {
+            let left = end.saturating_duration_since(Instant::now());
+            self.work_at(&owner, node, op, left).await
+        };
+        self.at_owner(node, end, attempt).await
+    }
+
+    /// Tries something at the owner of a worker, and while the worker moves at its former owners,
+    /// again until it is found or [`PATIENCE`] is over.
+    pub(crate) async fn at_owner<T, F>(
+        &self,
+        node: &NodeId,
+        end: Instant,
+        attempt: impl Fn(NodeId) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let patience = end.min(Instant::now() + PATIENCE);
         loop {
             let state = self.shared.replica.state();
-            let Some(owner) = state.owner_of(node) else { return Err(no_owner()) };
+            let Some(owner) = state.owner_of(node) else {
+                return Err(Failure::new(ErrorKind::Unavailable, "no control node is active")
+                    .code("no_owner"));
+            };
             let former = self.shared.history.moved_from(node, &state);
-            let left = end.saturating_duration_since(Instant::now());
-            let mut reply = self.work_at(&owner, node, &op, left).await;
-            for former in former.iter().flatten() {
-                if !reply.as_ref().is_err_and(was_not_sent) {
+            let mut result = attempt(owner).await;
+            for before in former.iter().flatten() {
+                if !result.as_ref().is_err_and(was_not_sent) {
                     break;
                 }
                 // The worker may not have moved yet; its former owner still commands it.
-                let left = end.saturating_duration_since(Instant::now());
-                match self.work_at(former, node, &op, left).await {
+                match attempt(before.clone()).await {
                     Err(failure) if was_not_sent(&failure) => (),
-                    answered => reply = answered,
+                    answered => result = answered,
                 }
             }
-            match reply {
+            match result {
                 Err(failure)
                     if (moves(&failure) || was_not_sent(&failure) && former.is_some())
                         && Instant::now() + AGAIN < patience =>
                 {
                     tokio::time::sleep(AGAIN).await;
                 }
-                reply => return reply,
+                result => return result,
             }
         }
     }
@@ -238,10 +257,6 @@ fn was_not_sent(failure: &Failure) -> bool {
     failure.kind == ErrorKind::NotConnected
         || failure.code == "control_unreachable"
         || moves(failure)
-}
-
-pub(crate) fn no_owner() -> Failure {
-    Failure::new(ErrorKind::Unavailable, "no control node is active").code("no_owner")
 }
 
 pub(crate) fn unknown_node(node: &NodeId) -> Failure {

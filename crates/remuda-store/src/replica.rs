@@ -265,9 +265,7 @@ impl Replica {
         let metrics = self.metrics();
         leads(&metrics)?;
         if self.inner.leaving.load(Ordering::Relaxed) {
-            let other = |leader: &NodeId| *leader != self.inner.node;
-            let leader = Leadership::read(&metrics).leader.filter(other);
-            return Err(ProposeError::NotLeader { leader });
+            return Err(not_leader(&metrics));
         }
         Ok(())
     }
@@ -278,11 +276,12 @@ fn leads(metrics: &Metrics) -> Result<(), ProposeError> {
     if metrics.running_state.is_err() {
         return Err(ProposeError::Stopped);
     }
-    if metrics.state == ServerState::Leader {
-        return Ok(());
-    }
-    let leader = Leadership::read(metrics).leader;
-    Err(ProposeError::NotLeader {
-        leader: leader.filter(|_| metrics.current_leader != Some(metrics.id)),
-    })
+    if metrics.state == ServerState::Leader { Ok(()) } else { Err(not_leader(metrics)) }
+}
+
+/// Names the leader when it is another node.
+fn not_leader(metrics: &Metrics) -> ProposeError {
+    let is_other = metrics.current_leader != Some(metrics.id);
+    let leader = Leadership::read(metrics).leader.filter(|_| is_other);
+    ProposeError::NotLeader { leader }
 }

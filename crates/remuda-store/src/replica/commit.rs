@@ -1,8 +1,8 @@
 //! Group commit: commands that wait while an entry is being committed share the next one.
 //!
 //! The library waits for the disk after each entry, so that entries of one command each would be
-//! committed no faster than the disk syncs. Source: D. J. `DeWitt` et al., "Implementation techniques for
-//! main memory database systems" (1984), section 5.2.
+//! committed no faster than the disk syncs. Source: "Implementation techniques for main memory
+//! database systems" (SIGMOD 1984).
 
 use std::{sync::Arc, time::Duration};
 
