@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use remuda_link::{Authority, Endpoint, Link, Router};
 use remuda_model::{
     ClassName, ClusterId, ErrorKind, Failure, Generation, LinkUrl, NodeId, Release, Role,
@@ -164,6 +165,23 @@ impl Control {
     ///
     /// [`OpenError`].
     pub async fn open_as(
+        release: Release,
+        config: ControlConfig,
+        supervisor: Supervisor,
+    ) -> Result<Self, OpenError> {
+        Self::open_boxed(release, config, supervisor).await
+    }
+
+    /// Boxed here, so that all of it is compiled once, with this crate.
+    fn open_boxed(
+        release: Release,
+        config: ControlConfig,
+        supervisor: Supervisor,
+    ) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Box::pin(Self::assemble(release, config, supervisor))
+    }
+
+    async fn assemble(
         release: Release,
         config: ControlConfig,
         supervisor: Supervisor,

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use remuda_link::{Endpoint, KeyId, Link, Router};
 use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles};
 use remuda_plugin::{Class, erase};
@@ -108,6 +109,23 @@ impl Worker {
     ///
     /// As [`start`](Self::start).
     pub async fn start_as(
+        release: Release,
+        config: WorkerConfig,
+        supervisor: Supervisor,
+    ) -> Result<Self, StartError> {
+        Self::open(release, config, supervisor).await
+    }
+
+    /// Boxed here, so that all of a worker is compiled once, with this crate.
+    fn open(
+        release: Release,
+        config: WorkerConfig,
+        supervisor: Supervisor,
+    ) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::open_records(release, config, supervisor))
+    }
+
+    async fn open_records(
         release: Release,
         config: WorkerConfig,
         supervisor: Supervisor,

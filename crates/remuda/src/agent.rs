@@ -17,6 +17,7 @@ mod restore;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use remuda_control::Control;
 use remuda_link::{Endpoint, Link};
 use remuda_model::{LinkUrl, NodeId, NodeStatus, Role};
@@ -108,6 +109,15 @@ impl Agent {
     /// Drains (no new tasks; waits for running ones up to the configured limit), leaves the cluster
     /// and ends. Tasks that still run and can be recovered go on without the agent.
     pub async fn shutdown(self) {
+        self.leave().await;
+    }
+
+    /// Boxed for the same reason as the start.
+    fn leave(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.drain_and_leave())
+    }
+
+    async fn drain_and_leave(self) {
         if !self.drain_limit.is_zero() && !self.worker.drain(self.drain_limit).await {
             tracing::info!("tasks go on without the agent");
         }

@@ -41,7 +41,7 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     let spans = traces.as_ref().and_then(|traces| trace::collect(traces.ratio));
     let release = config.release;
     let started = tokio::select! {
-        started = Box::pin(Agent::start(config)) => started,
+        started = Agent::start(config) => started,
         asked = signals.next() => return Err(Stop::Exit(asked.exit_code())),
         () = parent.gone() => return Ok(()),
     };
@@ -59,13 +59,13 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     ready::forget(&data_dir);
     if asked.is_none() {
         // Whoever started this node takes the whole cluster down, and wanted nothing to outlive it.
-        Box::pin(agent.stop()).await;
+        agent.stop().await;
         holders::end_all(&data_dir).await;
         return Ok(());
     }
     tracing::info!("shutting down; a second signal ends at once");
     let ending = async {
-        Box::pin(agent.shutdown()).await;
+        agent.shutdown().await;
         if let Some(export) = export {
             export.finish().await;
         }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use remuda_model::{ErrorKind, LinkUrl, Role, Transport};
 use remuda_runtime::Backoff;
 use remuda_wire::handshake::{Credential, Established, Grant, Hello, Refusal, ServerConfig};
@@ -31,7 +32,15 @@ const HAND_OVER: Duration = Duration::from_secs(10);
 /// How long a refused QUIC connection stays, for the other side to read the refusal.
 const LEAVE: Duration = Duration::from_secs(1);
 
-pub(super) async fn listen(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError> {
+/// Boxed here, so that all transports are compiled once, with this crate.
+pub(super) fn listen<'a>(
+    inner: &'a Arc<Inner>,
+    url: &'a LinkUrl,
+) -> BoxFuture<'a, Result<LinkUrl, ListenError>> {
+    Box::pin(bind(inner, url))
+}
+
+async fn bind(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError> {
     let bind_error = |source| ListenError::Bind { url: url.clone(), source };
     if url.transport == Transport::Mem {
         let listener = mem::Listener::bind(url.port).map_err(bind_error)?;

@@ -2,6 +2,7 @@
 
 use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Release, Role, Transport};
 use remuda_wire::handshake::{ClientConfig, Established, Proof};
 
@@ -81,7 +82,7 @@ pub(crate) async fn call(
     limit: Duration,
     admission: Option<&dyn Admission>,
 ) -> Result<Link, DialError> {
-    let attempt = Box::pin(connect(caller, url, admission));
+    let attempt = connect(caller, url, admission);
     let outcome = tokio::time::timeout(limit, attempt).await;
     outcome
         .unwrap_or(Err(DialCause::TimedOut { limit }))
@@ -89,7 +90,16 @@ pub(crate) async fn call(
         .inspect_err(metrics::dial_failed)
 }
 
-async fn connect(
+/// Boxed here, so that all transports are compiled once, with this crate.
+fn connect<'a>(
+    caller: Caller,
+    url: &'a LinkUrl,
+    admission: Option<&'a dyn Admission>,
+) -> BoxFuture<'a, Result<Link, DialCause>> {
+    Box::pin(link(caller, url, admission))
+}
+
+async fn link(
     caller: Caller,
     url: &LinkUrl,
     admission: Option<&dyn Admission>,

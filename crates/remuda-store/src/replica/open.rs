@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use openraft::{Config, SnapshotPolicy};
 use remuda_model::Release;
 use remuda_runtime::Supervisor;
@@ -70,7 +71,18 @@ impl Replica {
         Self::open_in(files, Release::CURRENT, config, transport).await
     }
 
-    async fn open_in(
+    /// Boxed here, so that the consensus library is compiled once, with this crate, and not with
+    /// every program that opens a replica.
+    fn open_in(
+        kind: disk::Files,
+        release: Release,
+        config: ReplicaConfig,
+        transport: Arc<dyn RaftTransport>,
+    ) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Box::pin(Self::assemble(kind, release, config, transport))
+    }
+
+    async fn assemble(
         kind: disk::Files,
         release: Release,
         config: ReplicaConfig,

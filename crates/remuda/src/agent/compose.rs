@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
 use remuda_control::{Control, ControlConfig};
 use remuda_driver_exec::{ExecConfig, exec_class};
@@ -24,7 +25,13 @@ use super::{
     ports::Ports,
 };
 
-pub(super) async fn start(mut config: AgentConfig) -> Result<Agent, AgentError> {
+/// Boxed here, so that all of a node is compiled once, with this crate, and not with every program
+/// that starts one.
+pub(super) fn start(config: AgentConfig) -> BoxFuture<'static, Result<Agent, AgentError>> {
+    Box::pin(assemble(config))
+}
+
+async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     let data = Arc::new(DataDir::open(&config.data_dir)?);
     for file in &config.stale_files {
         data.forget(file)?;

@@ -8,7 +8,7 @@ use remuda_model::{Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
 
 /// Adds protocols of a program to those of the node.
-pub type RouterSetup = Box<dyn FnOnce(&mut Router) + Send>;
+pub type RouterSetup = Box<dyn FnOnce(&mut Router) + Send + Sync>;
 
 /// Says something about the program; called on a thread that may block.
 pub type Diagnosis = Box<dyn Fn() -> serde_json::Value + Send + Sync>;
