@@ -126,7 +126,7 @@ impl Mux {
             unread: 0,
             unsent: 0,
             grown: 0,
-            health: Health::new(config.ping_every, config.dead_after),
+            health: Health::new(side, config.ping_every, config.dead_after),
             events: VecDeque::new(),
             farewell: None,
             closed: false,

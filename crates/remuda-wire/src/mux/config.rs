@@ -48,7 +48,8 @@ pub struct Config {
     pub max_unsent: usize,
     /// How many streams each side may have open: 4096.
     pub max_streams: usize,
-    /// How often the peer is asked for a sign of life: 5 s.
+    /// How often the peer is asked for a sign of life: 5 s. The side that listened asks a quarter
+    /// as often while the other one asks.
     pub ping_every: Duration,
     /// After how long without one the link is dead: 15 s.
     pub dead_after: Duration,

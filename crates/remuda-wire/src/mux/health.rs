@@ -2,38 +2,49 @@
 
 use std::time::Duration;
 
+use super::Side;
+
 /// The quickest path that is provided for: 8 GB/s.
 const BYTES_PER_US: u32 = 8_000;
 /// Enough for every path within one machine or one room: 1 MiB.
 const SHORT_PATH: u32 = 1 << 20;
 
+/// A side whose peer asks by itself asks every so many turns only.
+const SELDOM: u32 = 4;
+
 /// Decides when to ask for a sign of life and when the peer counts as dead.
 #[derive(Debug)]
 pub(super) struct Health {
+    side: Side,
     every: Duration,
     dead_after: Duration,
     /// When something last came.
     heard: Duration,
     /// When the connection last took bytes of ours.
     progress: Duration,
+    /// When this side may ask, were it not for the questions of the peer.
     next_ping: Duration,
     /// A ping that has not been answered: its number and when it was sent.
     asked: Option<(u64, Duration)>,
+    /// When the peer last asked.
+    was_asked: Option<Duration>,
     count: u64,
     rtt: Option<Duration>,
     least_rtt: Option<Duration>,
 }
 
 impl Health {
-    pub(super) fn new(every: Duration, dead_after: Duration) -> Self {
+    pub(super) fn new(side: Side, every: Duration, dead_after: Duration) -> Self {
         let zero = Duration::ZERO;
         Self {
+            side,
             every,
             dead_after,
             heard: zero,
             progress: zero,
             next_ping: zero,
             asked: None,
+            was_asked: None,
             count: 0,
             rtt: None,
             least_rtt: None,
@@ -50,12 +61,29 @@ impl Health {
 
     /// The ping to send now, if one is due.
     pub(super) fn ping(&mut self, now: Duration) -> Option<u64> {
-        if self.asked.is_some() || now < self.next_ping {
+        if self.asked.is_some() || now < self.due() {
             return None;
         }
         self.count += 1;
         self.asked = Some((self.count, now));
         Some(self.count)
+    }
+
+    /// The peer asks for a sign of life.
+    pub(super) fn was_asked(&mut self, now: Duration) {
+        self.was_asked = Some(now);
+    }
+
+    /// When to ask. A peer that asks shows that it lives, and notices by itself when it reads no
+    /// answers; so the side that listened, which may have thousands of links, asks less often.
+    fn due(&self) -> Duration {
+        match (self.side, self.was_asked) {
+            (Side::Listener, Some(asked)) if self.count > 0 => {
+                let latest = self.next_ping + self.every * (SELDOM - 1);
+                self.next_ping.max(latest.min(asked + self.every * 2))
+            }
+            _ => self.next_ping,
+        }
     }
 
     pub(super) fn pong(&mut self, now: Duration, number: u64) {
@@ -99,7 +127,7 @@ impl Health {
 
     /// When to look again.
     pub(super) fn deadline(&self) -> Duration {
-        if self.asked.is_some() { self.dead_at() } else { self.dead_at().min(self.next_ping) }
+        if self.asked.is_some() { self.dead_at() } else { self.dead_at().min(self.due()) }
     }
 }
 
@@ -112,7 +140,31 @@ mod tests {
     }
 
     fn health() -> Health {
-        Health::new(secs(5), secs(15))
+        Health::new(Side::Dialer, secs(5), secs(15))
+    }
+
+    /// When a side asks within a minute, whose peer asks every five seconds until `end`.
+    fn asks(side: Side, end: u64) -> Vec<u64> {
+        let mut health = Health::new(side, secs(5), secs(15));
+        let mut asked = Vec::new();
+        for second in 0..60 {
+            if let Some(number) = health.ping(secs(second)) {
+                asked.push(second);
+                health.pong(secs(second), number);
+            }
+            if second % 5 == 1 && second < end {
+                health.was_asked(secs(second));
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn the_side_that_listened_asks_seldom_while_the_other_does() {
+        assert_eq!(asks(Side::Listener, 60), [0, 20, 40]);
+        assert_eq!(asks(Side::Listener, 25), [0, 20, 31, 36, 41, 46, 51, 56]);
+        assert_eq!(asks(Side::Listener, 0), (0..12).map(|turn| turn * 5).collect::<Vec<_>>());
+        assert_eq!(asks(Side::Dialer, 60), (0..12).map(|turn| turn * 5).collect::<Vec<_>>());
     }
 
     #[test]

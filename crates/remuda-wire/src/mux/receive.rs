@@ -82,6 +82,7 @@ impl Mux {
                     self.pongs.pop_front();
                 }
                 self.pongs.push_back(number);
+                self.health.was_asked(now);
                 Ok(())
             }
             Kind::Pong => {
