@@ -154,7 +154,7 @@ impl Control {
         });
         let core = Core::new(node.clone(), place);
         let actor = Actor::new(self.clone(), node.clone(), Arc::clone(&proxy), core, waiting);
-        self.shared.supervisor.spawn("node proxy", actor.run());
+        self.shared.supervisor.spawn("node proxy", Box::new(actor).run());
         proxies.insert(node.clone(), Arc::clone(&proxy));
         proxy
     }

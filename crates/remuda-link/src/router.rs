@@ -91,6 +91,11 @@ impl Router {
             let incoming = tokio::select! {
                 biased;
                 incoming = link.accept() => incoming,
+                // No stream waits, and most links rest most of the time.
+                () = std::future::ready(()), if place.holds_memory() => {
+                    place = Place::default();
+                    continue;
+                }
                 () = &mut stopped => return,
             };
             let Some(Incoming { protocol, trace, mut stream, .. }) = incoming else { return };

@@ -100,7 +100,9 @@ impl Actor {
     }
 
     /// Runs until the worker belongs elsewhere and has left, or the node shuts down.
-    pub(super) async fn run(mut self) {
+    ///
+    /// In a box, because the future would keep the actor twice.
+    pub(super) async fn run(mut self: Box<Self>) {
         while !self.finished {
             let leaves_by = self.leaves_by;
             let reads = self.in_flight < WAITING_BATCHES;
@@ -111,7 +113,7 @@ impl Actor {
                     let place = self.place.borrow_and_update().clone();
                     self.step(Input::Placed(place)).await;
                 }
-                Some(session) = self.waiting.recv() => self.attach(*session).await,
+                Some(session) = self.waiting.recv() => Box::pin(self.attach(*session)).await,
                 Some(seen) = self.seen.recv() => {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     if seen.numbering == self.numbering {

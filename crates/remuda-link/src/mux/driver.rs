@@ -224,6 +224,10 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Driver<Io> {
 
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<CloseReason> {
         let input = self.poll_input(context);
+        if self.input.is_empty() && self.read_size == MIN_READ {
+            // Most links rest most of the time.
+            self.input = BytesMut::new();
+        }
         if let Poll::Ready(Err(reason)) = input {
             return Poll::Ready(reason);
         }

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use tokio::task::coop::unconstrained;
 use tokio_util::sync::ReusableBoxFuture;
 
-/// Memory for one handler, used again by the next one while handlers end at their first step.
+/// Memory for one handler, used again by the next one while handlers end at their first step
+/// and streams come one after the other.
 #[derive(Default)]
 pub(super) struct Place(Option<ReusableBoxFuture<'static, ()>>);
 
@@ -24,6 +25,11 @@ impl Place {
         let Some(work) = &mut self.0 else { return Poll::Ready(()) };
         let mut step = unconstrained(std::future::poll_fn(|context| work.poll(context)));
         std::pin::Pin::new(&mut step).poll(context)
+    }
+
+    /// Whether there is memory for a handler, used or not.
+    pub(super) fn holds_memory(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Takes the handler out, to be run elsewhere.
