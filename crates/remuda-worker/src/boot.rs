@@ -9,6 +9,7 @@ use crate::{
     status::Wanted,
     store::{Change, Loaded, Store, StoreError},
     tasks::{Stored, WANTED_KEY},
+    told,
 };
 
 const NODE_KEY: &str = "node";
@@ -119,9 +120,11 @@ impl LastBoot {
         let unreadable = |what| move |source| StartError::Unreadable { what, source };
         let wanted = loaded.meta(WANTED_KEY).map(decode).transpose();
         let tasks: Result<_, _> = loaded.tasks.iter().map(|(_, bytes)| decode(bytes)).collect();
-        Ok(Self {
-            wanted: wanted.map_err(unreadable("status"))?.unwrap_or_default(),
-            tasks: tasks.map_err(unreadable("tasks"))?,
-        })
+        let mut tasks: Vec<Stored> = tasks.map_err(unreadable("tasks"))?;
+        let settled = told::settle(loaded, &mut tasks);
+        if !settled.is_empty() {
+            store.write(settled).await?;
+        }
+        Ok(Self { wanted: wanted.map_err(unreadable("status"))?.unwrap_or_default(), tasks })
     }
 }

@@ -22,6 +22,7 @@ mod spool;
 mod status;
 mod store;
 mod tasks;
+mod told;
 mod worker;
 
 pub use boot::StartError;

@@ -13,7 +13,10 @@ use remuda_wire::{DecodeError, decode, encode};
 use tokio::sync::{Notify, mpsc, watch};
 
 use self::core::{Bounds, Core, Effect};
-use crate::store::{Change, Loaded, Store, StoreError, Table};
+use crate::{
+    store::{Change, Loaded, Store, StoreError, Table},
+    told,
+};
 
 /// What is kept for an owner that does not come: enough for hours of ordinary life.
 const BOUNDS: Bounds = Bounds { events: 10_000, bytes: 16 << 20 };
@@ -41,7 +44,7 @@ pub(crate) enum Written {
 }
 
 impl Written {
-    fn of(body: &EventBody) -> Option<Self> {
+    pub(crate) fn of(body: &EventBody) -> Option<Self> {
         match body {
             EventBody::TaskStarted { task, .. } => Some(Self::Start(task.clone())),
             EventBody::TaskEnded { task, .. } => Some(Self::End(task.clone())),
@@ -233,7 +236,7 @@ impl Actor {
         if effects.is_empty() {
             return true;
         }
-        let mut changes: Vec<_> = effects.into_iter().map(change).collect();
+        let mut changes: Vec<_> = effects.into_iter().flat_map(changes_of).collect();
         changes.push(Change::meta(KEY, acknowledged.to_be_bytes()));
         let mut backoff = Backoff::for_links(fastrand::u64(..));
         loop {
@@ -253,17 +256,17 @@ impl Actor {
     }
 }
 
-fn change(effect: Effect) -> Change {
-    match effect {
-        Effect::Put(event) => Change::Put {
-            table: Table::Events,
-            key: event.seq.to_be_bytes().to_vec(),
-            value: encode(&event).to_vec(),
-        },
-        Effect::Delete(seq) => {
-            Change::Delete { table: Table::Events, key: seq.to_be_bytes().to_vec() }
+fn changes_of(effect: Effect) -> impl Iterator<Item = Change> {
+    let (change, mark) = match effect {
+        Effect::Put(event) => {
+            let (key, value) = (event.seq.to_be_bytes().to_vec(), encode(&event).to_vec());
+            (Change::Put { table: Table::Events, key, value }, told::mark(&event.body))
         }
-    }
+        Effect::Delete(seq) => {
+            (Change::Delete { table: Table::Events, key: seq.to_be_bytes().to_vec() }, None)
+        }
+    };
+    [change].into_iter().chain(mark)
 }
 
 #[cfg(test)]

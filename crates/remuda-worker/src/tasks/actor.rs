@@ -23,6 +23,7 @@ use crate::{
     spool::{Spool, Written},
     status::{Connection, Wanted},
     store::{Change, Pending, StoreError, Table},
+    told,
 };
 
 /// How long works have to come to an end by themselves when the agent shuts down.
@@ -123,6 +124,7 @@ impl Actor {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(wake.into()) => self.step(Input::Tick).await,
                 written = self.spool.written() => {
+                    let struck = written.iter().map(told::strike).collect();
                     for event in written {
                         let input = match event {
                             Written::Start(id) => Input::StartReported { id },
@@ -130,6 +132,8 @@ impl Actor {
                         };
                         self.step(input).await;
                     }
+                    // Behind the records, which say it now. A mark that stays is harmless.
+                    drop(self.setup.store.submit(struck).await);
                 }
                 Some(message) = self.inbox.receiver.recv() => self.receive(message).await,
             }
