@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask test | tidy | bench`.
 
+mod api;
 mod bench;
 mod faults;
 mod fuzz;
@@ -23,6 +24,8 @@ commands:
                    faults of clusters of real processes, and what was promised (needs root)
   fuzz [TARGET…] [--seconds S | --executions N]
                    hostile bytes for every parser, guided by coverage
+  api [--requests N]
+                   generated requests for every operation of the API, N for each
   upgrade [--rounds N]
                    rolling upgrades of a cluster under load, each in another order
   sim [--seeds N | --seed S | --mutants]
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(true),
         ["tidy"] => tidy::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["api", rest @ ..] => api::run(rest),
         ["upgrade", rest @ ..] => upgrade::run(rest),
         ["sim", words @ ..] => sim::run(words),
         ["faults", rest @ ..] => faults::run(rest),

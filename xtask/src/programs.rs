@@ -33,6 +33,12 @@ pub(crate) fn has(program: &str) -> bool {
     quiet(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]))
 }
 
+/// Whether processes can be given a network of their own.
+pub(crate) fn can_isolate() -> bool {
+    let try_it = || quiet(Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]));
+    try_it() || (apt(&["iproute2", "util-linux"]) && try_it())
+}
+
 /// Installs Debian packages, when we are root on a Debian machine.
 pub(crate) fn apt(packages: &[&str]) -> bool {
     if !has("apt-get") {
@@ -55,9 +61,7 @@ pub(crate) fn target_dir() -> PathBuf {
 
 /// A program of the Python package index, in a virtual environment beside the build output.
 pub(crate) fn python_program(package: &str, program: &str) -> Option<PathBuf> {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let venv = target.join("xtask-venv").join(package);
+    let venv = target_dir().join("xtask-venv").join(package);
     let path = venv.join("bin").join(program);
     if path.exists() || (make_venv(&venv) && pip_install(&venv, package) && path.exists()) {
         return Some(path);

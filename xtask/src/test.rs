@@ -1,11 +1,12 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{
-    programs::{Untested, apt, cargo_program, has, python_program, python_with, target_dir},
+    api,
+    programs::{Untested, apt, cargo_program, has, python_with, target_dir},
     shell::{cargo, root, say, step},
     tidy,
 };
@@ -42,7 +43,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     if quick {
         untested.note("processes", "left out by --quick");
     } else {
-        openapi(&mut untested)?;
+        api::check(&mut untested)?;
         metrics(&mut untested)?;
     }
     let mut tests = cargo();
@@ -78,31 +79,4 @@ fn metrics(untested: &mut Untested) -> Result<()> {
     cluster.current_dir(root()).args(["dev", "--controls", "1", "--workers", "1", "--"]);
     cluster.arg(python).args(["-c", include_str!("metrics.py")]);
     step("metrics by a parser", &mut cluster)
-}
-
-/// Lets a generator that we did not write read our document of the API.
-fn openapi(untested: &mut Untested) -> Result<()> {
-    let Some(generator) = python_program("openapi-python-client", "openapi-python-client") else {
-        untested.note("OpenAPI by a generator", "openapi-python-client could not be installed");
-        return Ok(());
-    };
-    let dir = target_dir().join("xtask-openapi");
-    if dir.exists() {
-        fs::remove_dir_all(&dir).context("cannot empty the folder of the generated client")?;
-    }
-    fs::create_dir_all(&dir).context("cannot make a folder for the generated client")?;
-    let document = crate::shell::read(cargo().args([
-        "run",
-        "--quiet",
-        "-p",
-        "remuda-api",
-        "--example",
-        "openapi",
-    ]))?;
-    let path = dir.join("openapi.json");
-    fs::write(&path, document).context("cannot write the OpenAPI document")?;
-    let mut generate = Command::new(generator);
-    generate.current_dir(&dir).args(["generate", "--meta", "none"]);
-    generate.arg("--path").arg(&path).arg("--output-path").arg(dir.join("client"));
-    step("OpenAPI by a generator", &mut generate)
 }
