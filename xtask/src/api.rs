@@ -6,10 +6,10 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    programs::{Untested, can_isolate, python_program, target_dir},
+    programs::{Untested, isolation, python_program, target_dir},
     shell::{cargo, read, step},
 };
 
@@ -23,8 +23,11 @@ const CONFIG: &str = r#"
 [generation]
 with-security-parameters = false
 
+[warnings]
+fail-on = ["missing_auth"]
+
 [checks.not_a_server_error]
-expected-statuses = ["2xx", "4xx", 503, 504]
+expected-statuses = ["2xx", "4xx", 502, 503, 504, 507]
 
 [parameters]
 "path.node" = "dev2"
@@ -41,6 +44,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]))?;
     requests(&mut untested, &document()?, each)?;
     untested.report();
+    ensure!(untested.is_empty(), "nothing was asked");
     Ok(())
 }
 
@@ -79,37 +83,42 @@ fn client(untested: &mut Untested, document: &Path) -> Result<()> {
 }
 
 /// Lets a generator of requests, good and bad ones, ask a cluster of two nodes, and compare the
-/// answers with the document.
+/// answers with the document. What deletes comes last: nothing more can be asked of a node that is
+/// gone.
 ///
-/// The cluster has a network of its own, because addresses are made up too, and finds no programs,
-/// because commands are.
+/// The cluster has a network of its own, because addresses are made up too.
 fn requests(untested: &mut Untested, document: &Path, each: u32) -> Result<()> {
     let what = "API by generated requests";
     let Some(generator) = python_program(REQUESTS, "schemathesis") else {
         untested.note(what, "schemathesis could not be installed");
         return Ok(());
     };
-    if !can_isolate() {
-        untested.note(what, "needs root and Linux, for a network of its own");
+    let Some(isolation) = isolation() else {
+        untested.note(what, "needs `unshare` and `ip`, for a network of its own");
         return Ok(());
-    }
+    };
     let dir = document.with_file_name("requests");
     fs::create_dir_all(&dir).context("cannot make a folder for generated requests")?;
     fs::write(dir.join("schemathesis.toml"), CONFIG).context("cannot write the configuration")?;
     let script = "set -e
         ip link set lo up
         remuda=$1; generator=$2; document=$3; each=$4
-        export PATH=/nonexistent
-        exec \"$remuda\" dev --controls 1 --workers 1 -- /bin/sh -c '
-            exec \"$0\" run \"$1\" --url \"$REMUDA_ADDR\" \\
-                --header \"Authorization: Bearer $REMUDA_TOKEN\" --exclude-path /v1/events \\
-                --checks not_a_server_error,status_code_conformance,content_type_conformance \\
-                --checks response_schema_conformance --phases examples,coverage,fuzzing \\
-                --max-examples \"$2\" --seed 1 --request-timeout 20 --continue-on-failure \\
-                --suppress-health-check all --warnings off --no-color
-        ' \"$generator\" \"$document\" \"$each\"";
+        exec \"$remuda\" dev --controls 1 --workers 1 -- /bin/sh -c 'set -e
+            ask() {
+                \"$generator\" run \"$document\" --url \"$REMUDA_ADDR\" \\
+                    --header \"Authorization: Bearer $REMUDA_TOKEN\" --exclude-path /v1/events \\
+                    --checks not_a_server_error,content_type_conformance \\
+                    --checks response_schema_conformance --phases examples,coverage,fuzzing \\
+                    --max-examples \"$each\" --seed 1 --request-timeout 20 --continue-on-failure \\
+                    --suppress-health-check all --no-color \"$@\"
+            }
+            generator=$0; document=$1; each=$2; remuda=$3
+            ask --exclude-method DELETE
+            \"$remuda\" node show dev2
+            ask --include-method DELETE
+        ' \"$generator\" \"$document\" \"$each\" \"$remuda\"";
     let mut ask = Command::new("unshare");
-    ask.current_dir(&dir).args(["--net", "/bin/sh", "-c", script, "sh"]);
+    ask.current_dir(&dir).args(isolation).args(["/bin/sh", "-c", script, "sh"]);
     ask.arg(target_dir().join("debug/remuda")).arg(generator).arg(document).arg(each.to_string());
     step(what, &mut ask)
 }

@@ -16,6 +16,10 @@ impl Untested {
         self.0.push(format!("{what}: {why}"));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn report(&self) {
         for line in &self.0 {
             say(&format!("NOT TESTED: {line}"));
@@ -33,10 +37,14 @@ pub(crate) fn has(program: &str) -> bool {
     quiet(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program]))
 }
 
-/// Whether processes can be given a network of their own.
-pub(crate) fn can_isolate() -> bool {
-    let try_it = || quiet(Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]));
-    try_it() || (apt(&["iproute2", "util-linux"]) && try_it())
+/// What lets `unshare` give a process a network of its own: rights, or a user of its own too.
+pub(crate) fn isolation() -> Option<&'static [&'static str]> {
+    let ways: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
+    let works = |way: &&&[&str]| {
+        quiet(Command::new("unshare").args(**way).args(["ip", "link", "set", "lo", "up"]))
+    };
+    let found = || ways.iter().find(works).copied();
+    found().or_else(|| if apt(&["iproute2", "util-linux"]) { found() } else { None })
 }
 
 /// Installs Debian packages, when we are root on a Debian machine.
@@ -56,7 +64,7 @@ pub(crate) fn apt(packages: &[&str]) -> bool {
 
 /// Where cargo builds, and chores keep what they make.
 pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// A program of the Python package index, in a virtual environment beside the build output.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use remuda_model::{ClassName, NodeId};
+use remuda_model::{Chain, ClassName, NodeId};
 use remuda_wire::{DecodeError, decode};
 
 use crate::{
@@ -122,8 +122,11 @@ impl LastBoot {
         let tasks: Result<_, _> = loaded.tasks.iter().map(|(_, bytes)| decode(bytes)).collect();
         let mut tasks: Vec<Stored> = tasks.map_err(unreadable("tasks"))?;
         let settled = told::settle(loaded, &mut tasks);
-        if !settled.is_empty() {
-            store.write(settled).await?;
+        if !settled.is_empty()
+            && let Err(error) = store.write(settled).await
+        {
+            // The marks are still there for the next boot.
+            tracing::warn!(error = %Chain(&error), "cannot bring the records of tasks up to date");
         }
         Ok(Self { wanted: wanted.map_err(unreadable("status"))?.unwrap_or_default(), tasks })
     }

@@ -1,10 +1,10 @@
 //! Starts and ends of tasks that are on disk as events before the records of the tasks say so.
 //!
 //! Events and records are written by two actors. A mark goes to the disk with the event, in one
-//! transaction, and is struck when the record says the same. Without it, the boot after a crash
+//! transaction, and is struck with the record that says the same. Without it, the boot after a crash
 //! between the two would report the event once more, under another number (the outbox pattern).
 
-use remuda_model::EventBody;
+use remuda_model::{EventBody, TaskId};
 use remuda_wire::encode;
 
 use crate::{
@@ -24,6 +24,11 @@ pub(crate) fn mark(body: &EventBody) -> Option<Change> {
 /// Takes the mark away.
 pub(crate) fn strike(written: &Written) -> Change {
     Change::Delete { table: Table::Meta, key: key(written).into_bytes() }
+}
+
+/// Takes all marks of a task away.
+pub(crate) fn strike_all(task: &TaskId) -> [Change; 2] {
+    [strike(&Written::Start(task.clone())), strike(&Written::End(task.clone()))]
 }
 
 fn key(written: &Written) -> String {

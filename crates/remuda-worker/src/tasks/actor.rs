@@ -78,6 +78,8 @@ pub(crate) struct Actor {
     live: BTreeMap<TaskId, Live>,
     /// Works that run.
     works: usize,
+    /// Marks that go away with the next record.
+    struck: Vec<Change>,
     replies: BTreeMap<CallId, ReplyTo>,
     next_call: CallId,
 }
@@ -107,6 +109,7 @@ impl Actor {
             inbox,
             live: BTreeMap::new(),
             works: 0,
+            struck: Vec::new(),
             replies: BTreeMap::new(),
             next_call: 0,
         };
@@ -124,16 +127,19 @@ impl Actor {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(wake.into()) => self.step(Input::Tick).await,
                 written = self.spool.written() => {
-                    let struck = written.iter().map(told::strike).collect();
                     for event in written {
+                        self.struck.push(told::strike(&event));
                         let input = match event {
                             Written::Start(id) => Input::StartReported { id },
                             Written::End(id) => Input::Reported { id },
                         };
                         self.step(input).await;
                     }
-                    // Behind the records, which say it now. A mark that stays is harmless.
-                    drop(self.setup.store.submit(struck).await);
+                    // Those of tasks that need no record of it.
+                    let struck = std::mem::take(&mut self.struck);
+                    if !struck.is_empty() {
+                        drop(self.setup.store.submit(struck).await);
+                    }
                 }
                 Some(message) = self.inbox.receiver.recv() => self.receive(message).await,
             }
@@ -273,6 +279,8 @@ impl Actor {
         for effect in effects {
             match effect {
                 Effect::Record { id, stored, answer: true } => {
+                    // Those of an earlier task of this name say nothing about this one.
+                    self.struck.extend(told::strike_all(&id));
                     let recorded = self.record(&id, &stored).await;
                     self.later(async move {
                         let outcome = recorded.done().await.map_err(StoreError::into_failure);
@@ -334,7 +342,9 @@ impl Actor {
     async fn record(&mut self, id: &TaskId, stored: &Stored) -> Pending {
         let key = id.as_str().as_bytes().to_vec();
         let put = Change::Put { table: Table::Tasks, key, value: encode(stored).to_vec() };
-        self.setup.store.submit(vec![put]).await
+        let mut changes = std::mem::take(&mut self.struck);
+        changes.push(put);
+        self.setup.store.submit(changes).await
     }
 
     fn accept(&mut self, call: CallId, written: Pending) {
