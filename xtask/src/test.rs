@@ -8,7 +8,7 @@ use crate::{
     api,
     programs::{Untested, apt, cargo_program, has, python_with, target_dir},
     shell::{cargo, root, say, step},
-    tidy,
+    sim, tidy,
 };
 
 /// Programs that single tests need: the program, its Debian package, part of the tests' names.
@@ -55,8 +55,9 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         tests.arg("--").args(&skipped);
     }
     let tested = step("tests", &mut tests);
+    let simulated = if quick { Ok(()) } else { sim::run(&["--seeds", "200"]) };
     untested.report();
-    tested
+    tested.and(simulated)
 }
 
 fn deny(untested: &mut Untested) -> Result<()> {
