@@ -160,20 +160,12 @@ impl Control {
     }
 
     /// As [`open`](Self::open), as a node of this release. Its endpoint must speak as the same.
+    /// Boxed here, so that all of it is compiled once, with this crate.
     ///
     /// # Errors
     ///
     /// [`OpenError`].
-    pub async fn open_as(
-        release: Release,
-        config: ControlConfig,
-        supervisor: Supervisor,
-    ) -> Result<Self, OpenError> {
-        Self::open_boxed(release, config, supervisor).await
-    }
-
-    /// Boxed here, so that all of it is compiled once, with this crate.
-    fn open_boxed(
+    pub fn open_as(
         release: Release,
         config: ControlConfig,
         supervisor: Supervisor,

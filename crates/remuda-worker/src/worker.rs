@@ -103,21 +103,13 @@ impl Worker {
         Self::start_as(Release::CURRENT, config, supervisor).await
     }
 
-    /// As [`start`](Self::start), as a node of this release.
+    /// As [`start`](Self::start), as a node of this release. Boxed here, so that all of a worker is
+    /// compiled once, with this crate.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub async fn start_as(
-        release: Release,
-        config: WorkerConfig,
-        supervisor: Supervisor,
-    ) -> Result<Self, StartError> {
-        Self::open(release, config, supervisor).await
-    }
-
-    /// Boxed here, so that all of a worker is compiled once, with this crate.
-    fn open(
+    pub fn start_as(
         release: Release,
         config: WorkerConfig,
         supervisor: Supervisor,

@@ -107,13 +107,9 @@ impl Agent {
     }
 
     /// Drains (no new tasks; waits for running ones up to the configured limit), leaves the cluster
-    /// and ends. Tasks that still run and can be recovered go on without the agent.
-    pub async fn shutdown(self) {
-        self.leave().await;
-    }
-
-    /// Boxed for the same reason as the start.
-    fn leave(self) -> BoxFuture<'static, ()> {
+    /// and ends. Tasks that still run and can be recovered go on without the agent. Boxed for the
+    /// same reason as the start.
+    pub fn shutdown(self) -> BoxFuture<'static, ()> {
         Box::pin(self.drain_and_leave())
     }
 
