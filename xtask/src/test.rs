@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "namespace"),
     ("nft", "nftables", "namespace"),
     ("faketime", "faketime", "clock"),
+    ("dnsmasq", "dnsmasq-base", "dnsmasq"),
 ];
 
 /// Runs all checks; the last lines name what could not be tested.

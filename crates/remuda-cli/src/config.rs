@@ -16,7 +16,7 @@ use std::{
 
 use remuda::agent::ApiListen;
 use remuda_link::JoinToken;
-use remuda_model::{ErrorKind, Labels, LinkUrl, NodeId, Roles};
+use remuda_model::{ErrorKind, JoinUrl, Labels, LinkUrl, NodeId, Roles};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -34,7 +34,8 @@ pub(crate) struct NodeConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) roles: Roles,
     pub(crate) bootstrap: bool,
-    pub(crate) join: Vec<LinkUrl>,
+    pub(crate) join: Vec<JoinUrl>,
+    pub(crate) dns_server: Option<SocketAddr>,
     pub(crate) token: Option<JoinToken>,
     pub(crate) listen: Vec<LinkUrl>,
     pub(crate) advertise: Vec<LinkUrl>,

@@ -1,9 +1,14 @@
 //! A cluster of processes.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use remuda::client::Client;
 use remuda_model::{NodeStatus, NodeView};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -139,7 +144,7 @@ impl Lab {
     /// A node that would join at `c1`, and is not started yet.
     pub fn prepare_join(&mut self, place: &Place, name: &str, extra: &[&str]) -> &mut Node {
         let role = if extra.contains(&"--control") { "control" } else { "worker" };
-        let token = self.read("c1", &format!("join-token-{role}"));
+        let token = self.join_token(role);
         let url = self.url("c1");
         let extra = [&["--join", url.as_str(), "--token", token.as_str()], extra].concat();
         self.prepare(place, name, &extra)
@@ -160,6 +165,15 @@ impl Lab {
         self.nodes.entry(name.to_owned()).insert_entry(node).into_mut()
     }
 
+    /// The token with which nodes of a role join.
+    ///
+    /// # Panics
+    ///
+    /// When `c1` was never ready.
+    pub fn join_token(&self, role: &str) -> String {
+        self.read("c1", &format!("join-token-{role}"))
+    }
+
     /// The first link address of a node.
     ///
     /// # Panics
@@ -167,7 +181,7 @@ impl Lab {
     /// When it was never ready or does not listen.
     pub fn url(&self, name: &str) -> String {
         let ready = fs::read(self.node(name).dir().join("ready.json")).expect("ready before");
-        let ready: serde_json::Value = serde_json::from_slice(&ready).expect("JSON");
+        let ready: Value = serde_json::from_slice(&ready).expect("JSON");
         ready["links"][0].as_str().expect("it listens").to_owned()
     }
 
@@ -238,5 +252,17 @@ impl Lab {
         };
         let probe = async || client.nodes().await.unwrap_or_default();
         eventually(&format!("{n_ready} ready nodes at {at}"), probe, ready).await
+    }
+    /// Waits until exactly these nodes are ready, as a control node says where it runs: its API may
+    /// be out of the reach of the test itself.
+    pub async fn wait_only_ready(&self, at: &str, names: &[&str]) {
+        let wanted: BTreeSet<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let probe = async || {
+            let listed = self.cli(at, &["node", "list", "--on", "status==ready", "--json"]).await;
+            let nodes: Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
+            let ids = nodes.as_array().into_iter().flatten().filter_map(|node| node["id"].as_str());
+            ids.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        eventually(&format!("ready nodes at {at}"), probe, |seen| *seen == wanted).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Networks that are not one: relays, firewalls, and cables that are cut.
 
-use std::{collections::BTreeSet, fs, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
 use remuda_e2e::{Lab, Namespace, count_files, eventually, pair, remuda};
 use serde_json::Value;
@@ -18,18 +18,6 @@ async fn cli(lab: &Lab, at: &str, arguments: &[&str]) -> String {
 async fn json(lab: &Lab, at: &str, arguments: &[&str]) -> Value {
     let text = cli(lab, at, &[arguments, &["--json"]].concat()).await;
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
-}
-
-/// Waits until exactly these nodes are ready, as one control node sees it.
-async fn wait_ready(lab: &Lab, at: &str, names: &[&str]) {
-    let wanted: BTreeSet<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let probe = async || {
-        let listed = lab.cli(at, &["node", "list", "--on", "status==ready", "--json"]).await;
-        let nodes: Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
-        let ids = nodes.as_array().into_iter().flatten().filter_map(|node| node["id"].as_str());
-        ids.map(str::to_owned).collect::<BTreeSet<_>>()
-    };
-    eventually(&format!("ready nodes at {at}"), probe, |seen| *seen == wanted).await;
 }
 
 fn listen(namespace: &Namespace) -> String {
@@ -82,7 +70,7 @@ async fn workers_in_a_namespace_that_reach_one_control_node_belong_to_all_of_the
     for worker in WORKERS {
         lab.join_at(&far.place(), worker, &["--listen", ""]).await;
     }
-    wait_ready(&lab, "c3", &[ALL.as_slice(), &WORKERS].concat()).await;
+    lab.wait_only_ready("c3", &[ALL.as_slice(), &WORKERS].concat()).await;
     let mut relayed = 0;
     for worker in WORKERS {
         let node = json(&lab, "c2", &["node", "show", worker]).await;
@@ -102,7 +90,7 @@ async fn workers_in_a_namespace_that_reach_one_control_node_belong_to_all_of_the
     assert!(relayed > 0, "another control node than c1 owns one of four workers");
 
     lab.node_mut("c2").kill9();
-    wait_ready(&lab, "c3", &["c1", "c3", "w1", "w2", "w3", "w4"]).await;
+    lab.wait_only_ready("c3", &["c1", "c3", "w1", "w2", "w3", "w4"]).await;
     for worker in WORKERS {
         for at in ["c1", "c3"] {
             use_worker(&lab, at, worker).await;
@@ -116,7 +104,7 @@ async fn a_worker_in_a_namespace_behind_a_one_way_firewall_dials_out() {
     let mut lab = found(&near).await;
     far.refuse_incoming();
     lab.join_at(&far.place(), "w1", &["--listen", &listen(&far)]).await;
-    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
 
     // It says where it listens, and yet nobody gets through.
     let node = json(&lab, "c1", &["node", "show", "w1"]).await;
@@ -131,7 +119,7 @@ async fn a_worker_in_a_namespace_behind_a_one_way_firewall_dials_out() {
     lab.node_mut("c1").kill9();
     lab.node_mut("c1").start();
     lab.node_mut("c1").ready().await;
-    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
     use_worker(&lab, "c1", "w1").await;
 }
 
@@ -166,7 +154,7 @@ async fn a_link_between_namespaces_that_dies_without_a_word_is_missed_and_healed
     let (near, far) = pair();
     let mut lab = found(&near).await;
     lab.join_at(&far.place(), "w1", &["--listen", ""]).await;
-    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
 
     // Tasks that end when they are told to, by a file.
     let flag = |number: usize| lab.dir().join(format!("flag-{number}"));
@@ -200,7 +188,7 @@ async fn a_link_between_namespaces_that_dies_without_a_word_is_missed_and_healed
     assert_eq!(ended(&events), tasks[..1], "nothing comes over a cut cable");
 
     far.heal();
-    wait_ready(&lab, "c1", &["c1", "w1"]).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
     eventually("the ends of the meantime", async || ended(&events), |seen| *seen == tasks[..4])
         .await;
     fs::write(flag(4), "").expect("a file");

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use remuda_model::{Chain, ErrorKind, Failure, Generation, LinkUrl, NodeId, Release, Role};
 use remuda_wire::{
     decode, encode,
@@ -19,6 +20,10 @@ use crate::{
     tls::{Trust, pinned_client},
 };
 
+/// A dial that takes this long gets company.
+const STAGGER: Duration = Duration::from_millis(250);
+/// Dials at the same time.
+const MAX_DIALS: usize = 16;
 /// How long a control node may take to sign.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -91,8 +96,8 @@ impl JoinError {
     }
 }
 
-/// First contact: proves the token's secret to the first control node that can be reached, and
-/// brings home a certificate and where the control nodes are.
+/// First contact: proves the token's secret to the first control node that can be reached (up to
+/// sixteen are tried at a time), and brings home a certificate and where the control nodes are.
 ///
 /// Over `tls`, `quic` and `wss` the token's pin is checked before anything is proved. Plaintext
 /// transports are for loopback.
@@ -121,26 +126,47 @@ pub async fn join_as(
     node: &NodeId,
     role: Role,
 ) -> Result<(NodeCertificate, join::Credentials), JoinError> {
+    let link = first_contact(urls, |url| contact(release, url, token, node, role)).await?;
+    let joined = renew(&link, node, role).await;
+    link.close("joined");
+    let (certificate, credentials) = joined?;
+    if pin_of(&credentials.ca).map_err(JoinError::Certificate)? != token.pin {
+        return Err(JoinError::Mismatch("another CA"));
+    }
+    let claim = certificate.read().map_err(JoinError::Certificate)?.claim;
+    if claim.cluster != token.cluster {
+        return Err(JoinError::Mismatch("another cluster"));
+    }
+    Ok((certificate, credentials))
+}
+
+/// The first link that comes about. An address that does not answer at once gets company, in the
+/// manner of RFC 8305.
+async fn first_contact<'a, F>(
+    urls: &'a [LinkUrl],
+    contact: impl Fn(&'a LinkUrl) -> F,
+) -> Result<Link, JoinError>
+where
+    F: Future<Output = Result<Link, DialError>>,
+{
+    let mut waiting = urls.iter();
+    let mut dials = FuturesUnordered::new();
     let mut failed = Vec::new();
-    for url in urls {
-        match contact(release, url, token, node, role).await {
-            Ok(link) => {
-                let joined = renew(&link, node, role).await;
-                link.close("joined");
-                let (certificate, credentials) = joined?;
-                if pin_of(&credentials.ca).map_err(JoinError::Certificate)? != token.pin {
-                    return Err(JoinError::Mismatch("another CA"));
-                }
-                let claim = certificate.read().map_err(JoinError::Certificate)?.claim;
-                if claim.cluster != token.cluster {
-                    return Err(JoinError::Mismatch("another cluster"));
-                }
-                return Ok((certificate, credentials));
-            }
-            Err(error) => failed.push(error),
+    loop {
+        if dials.len() < MAX_DIALS {
+            dials.extend(waiting.next().map(&contact));
+        }
+        let more = dials.len() < MAX_DIALS && waiting.len() > 0;
+        tokio::select! {
+            dialled = dials.next() => match dialled {
+                Some(Ok(link)) => return Ok(link),
+                Some(Err(error)) => failed.push(error),
+                None if failed.is_empty() => return Err(JoinError::NoAddress),
+                None => return Err(JoinError::NoLink(failed)),
+            },
+            () = tokio::time::sleep(STAGGER), if more => (),
         }
     }
-    Err(if failed.is_empty() { JoinError::NoAddress } else { JoinError::NoLink(failed) })
 }
 
 pub(crate) async fn contact(

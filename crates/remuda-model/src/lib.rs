@@ -30,4 +30,4 @@ pub use selector::Selector;
 pub use span::Span;
 pub use task::{ExitStatus, TaskEnd, TaskRecord, TaskState};
 pub use trace::{Hex, ParseTraceError, TraceContext};
-pub use url::{LinkUrl, Transport};
+pub use url::{JoinUrl, LinkUrl, Transport};

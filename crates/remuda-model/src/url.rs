@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+mod join;
 mod parse;
+
+pub use join::JoinUrl;
 
 /// Longest text of a list of addresses, in bytes.
 pub const MAX_TEXT: usize = 16 * 1024;
@@ -113,16 +116,13 @@ impl LinkUrl {
     ///
     /// Names the item that is wrong and why.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, ParseUrlError> {
-        parse::list(text).map_err(|reason| ParseUrlError::new(text, reason))
+        let urls = JoinUrl::parse_list(text)?;
+        Ok(urls.into_iter().map(Self::from).collect())
     }
 
     /// Host and port, as sockets and resolvers want them: an IPv6 address stands in brackets.
     pub fn authority(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        format!("{}:{}", join::bracketed(&self.host), self.port)
     }
 }
 
@@ -137,7 +137,7 @@ impl FromStr for LinkUrl {
     type Err = ParseUrlError;
 
     fn from_str(text: &str) -> Result<Self, ParseUrlError> {
-        parse::single(text).map_err(|reason| ParseUrlError::new(text, reason))
+        text.parse::<JoinUrl>().map(Self::from)
     }
 }
 

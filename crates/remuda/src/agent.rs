@@ -11,6 +11,7 @@ mod credentials;
 mod data_dir;
 mod error;
 mod live_links;
+mod lookout;
 mod member;
 mod ports;
 mod restore;

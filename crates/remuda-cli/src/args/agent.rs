@@ -31,9 +31,12 @@ pub(crate) struct AgentArgs {
     /// Start a new cluster, unless the data directory holds one
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     bootstrap: Option<String>,
-    /// Control nodes to join
+    /// Control nodes to join: addresses, or names that DNS knows (NAPTR, SRV, A, AAAA)
     #[arg(long, value_name = "URL,…")]
     join: Option<String>,
+    /// Name server to ask about them instead of those of the system
+    #[arg(long, value_name = "IP[:PORT]")]
+    dns_server: Option<String>,
     /// Join token, needed at the first start
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -99,6 +102,7 @@ impl AgentArgs {
             ("control", &self.control),
             ("bootstrap", &self.bootstrap),
             ("join", &self.join),
+            ("dns_server", &self.dns_server),
             ("token", &self.token),
             ("token_file", &self.token_file),
             ("listen", &self.listen),

@@ -98,6 +98,7 @@ fn agent_config(
     agent.roles = config.roles;
     agent.bootstrap = config.bootstrap;
     agent.join = config.join;
+    agent.dns_server = config.dns_server;
     agent.token = config.token;
     agent.listen = config.listen;
     agent.advertise = config.advertise;

@@ -42,14 +42,15 @@ pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
             "beyond this machine the API would send tokens in the clear; put a TLS proxy in front and allow it with `api_insecure`",
         );
     }
-    for url in config.listen.iter().chain(&config.join).chain(&config.advertise) {
+    let join: Vec<_> = config.join.iter().cloned().map(LinkUrl::from).collect();
+    for url in config.listen.iter().chain(&join).chain(&config.advertise) {
         require(
             url.transport != Transport::Mem,
             "listen",
             "transport `mem` connects nodes of one process only",
         );
     }
-    for (key, urls) in [("listen", &config.listen), ("join", &config.join)] {
+    for (key, urls) in [("listen", &config.listen), ("join", &join)] {
         let open = urls.iter().find(|url| !url.transport.is_encrypted() && !is_local(url));
         let Some(url) = open.filter(|_| !config.allow_plaintext) else { continue };
         require(

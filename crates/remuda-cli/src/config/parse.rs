@@ -1,8 +1,12 @@
 //! From the text of a setting to its type.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
-use remuda_model::{LinkUrl, Span};
+use remuda_model::{JoinUrl, LinkUrl, Span};
 
 use super::LogFormat;
 use crate::otlp::Endpoint;
@@ -17,6 +21,21 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 
 pub(super) fn urls(text: &str) -> Result<Vec<LinkUrl>, String> {
     LinkUrl::parse_list(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn join_urls(text: &str) -> Result<Vec<JoinUrl>, String> {
+    JoinUrl::parse_list(text).map_err(|error| error.to_string())
+}
+
+/// The address of a name server; port 53 unless it says another.
+pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|ip| (ip, 53).into());
+    let address = address.or_else(|_no_ip| text.parse::<SocketAddr>());
+    let address = address.map_err(|_bad| format!("`{text}` is no address: expected IP or IP:PORT"));
+    address.and_then(|address| match address.port() {
+        0 => Err("port 0 is no port of a name server".to_owned()),
+        _ => Ok(address),
+    })
 }
 
 pub(super) fn span(text: &str) -> Result<Duration, String> {

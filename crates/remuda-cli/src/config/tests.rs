@@ -58,8 +58,8 @@ fn a_control_node_listens() {
 fn lists_may_be_texts_or_arrays() {
     let file = "join = [\"a\", \"b:7;transport=wss\"]\nlabels = \"x, y;z=1\"\ndrain_limit = \"2m\"";
     let config = ok(resolve(file, [("HOME", "/h")], []));
-    let join: Vec<_> = config.join.iter().map(LinkUrl::to_string).collect();
-    assert_eq!(join, ["remuda://a:1973", "remuda://b:7;transport=wss"]);
+    let join: Vec<_> = config.join.iter().map(ToString::to_string).collect();
+    assert_eq!(join, ["remuda://a", "remuda://b:7;transport=wss"]);
     assert_eq!(config.labels.to_string(), "x,y;z=1");
     assert_eq!(config.drain_limit, Duration::from_mins(2));
 }

@@ -9,10 +9,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{LinkUrl, MAX_TEXT, MAX_URLS, Transport};
+use super::{JoinUrl, MAX_TEXT, MAX_URLS, Transport};
 use crate::cursor::{Cursor, is_space};
 
-pub(super) fn list(text: &str) -> Result<Vec<LinkUrl>, String> {
+pub(super) fn list(text: &str) -> Result<Vec<JoinUrl>, String> {
     check_length(text)?;
     let mut urls = Vec::new();
     let mut cursor = Cursor::new(text);
@@ -32,7 +32,7 @@ pub(super) fn list(text: &str) -> Result<Vec<LinkUrl>, String> {
     }
 }
 
-pub(super) fn single(text: &str) -> Result<LinkUrl, String> {
+pub(super) fn single(text: &str) -> Result<JoinUrl, String> {
     check_length(text)?;
     let mut cursor = Cursor::new(text);
     let url = url(&mut cursor)?;
@@ -44,7 +44,7 @@ fn check_length(text: &str) -> Result<(), String> {
 }
 
 /// One address with the white space around it.
-fn url(cursor: &mut Cursor<'_>) -> Result<LinkUrl, String> {
+fn url(cursor: &mut Cursor<'_>) -> Result<JoinUrl, String> {
     cursor.skip_space();
     let bracketed = cursor.eat("<");
     scheme(cursor)?;
@@ -58,11 +58,11 @@ fn url(cursor: &mut Cursor<'_>) -> Result<LinkUrl, String> {
         cursor.skip_space();
         options.read(cursor)?;
     }
-    let transport = options.transport.unwrap_or(Transport::Tls);
-    if path.is_some() && !matches!(transport, Transport::Ws | Transport::Wss) {
-        return Err(format!("a path needs `;transport=wss` or `;transport=ws`, not {transport}"));
+    let transport = options.transport;
+    if path.is_some() && !matches!(transport, Some(Transport::Ws | Transport::Wss)) {
+        return Err("a path needs `;transport=wss` or `;transport=ws`".to_owned());
     }
-    Ok(LinkUrl { host, port: port.unwrap_or(transport.default_port()), transport, path })
+    Ok(JoinUrl { host, port, transport, path })
 }
 
 fn scheme(cursor: &mut Cursor<'_>) -> Result<(), String> {

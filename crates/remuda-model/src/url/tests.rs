@@ -117,6 +117,24 @@ fn any_url() -> impl Strategy<Value = LinkUrl> {
     )
 }
 
+#[test]
+fn what_an_address_to_join_leaves_open_stays_open() {
+    for (text, port, transport) in [
+        ("cluster.example", None, None),
+        ("cluster.example:1973", Some(1973), None),
+        ("cluster.example;transport=wss", None, Some(Transport::Wss)),
+        ("remuda://[::1]:7;transport=quic", Some(7), Some(Transport::Quic)),
+    ] {
+        let url: JoinUrl = text.parse().expect(text);
+        assert_eq!((url.port, url.transport), (port, transport), "{text}");
+        assert_eq!(url.to_string().parse(), Ok(url), "{text}");
+    }
+    let open: JoinUrl = "cluster.example".parse().expect("a name");
+    assert!(open.is_name());
+    assert_eq!(LinkUrl::from(open), "cluster.example:1973".parse().expect("a name"));
+    assert!(!"10.0.0.1".parse::<JoinUrl>().expect("an address").is_name());
+}
+
 proptest! {
     #[test]
     fn what_is_shown_is_read_back(urls in prop::collection::vec(any_url(), 1..4)) {
@@ -129,6 +147,9 @@ proptest! {
         text in r#"(remuda|nkcluster)?(:|://)?[a-z0-9.:/;=<>?,"\[\] ]{0,16}(;transport=ws)?|.{0,30}"#,
     ) {
         if let Ok(url) = text.parse::<LinkUrl>() {
+            prop_assert_eq!(url.to_string().parse(), Ok(url));
+        }
+        if let Ok(url) = text.parse::<JoinUrl>() {
             prop_assert_eq!(url.to_string().parse(), Ok(url));
         }
     }

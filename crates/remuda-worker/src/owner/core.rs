@@ -257,11 +257,10 @@ impl Core {
     }
 
     /// Links that are up, the control part of this very node, then where the last owner was, then
-    /// all others in random order.
+    /// all others in their order.
     fn everybody(&mut self) -> VecDeque<Target> {
-        let (mut urls, mut others): (Vec<_>, Vec<_>) =
+        let (mut urls, others): (Vec<_>, Vec<_>) =
             self.candidates.iter().cloned().partition(|url| url.transport == Transport::Mem);
-        self.random.shuffle(&mut others);
         if let Some((_, addresses)) = self.successor.take() {
             urls.extend(addresses);
         }

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
-use remuda_model::{LinkUrl, Transport};
+use remuda_model::{JoinUrl, LinkUrl, Transport};
 
 /// The addresses to announce: those configured, otherwise those it listens on, with `0.0.0.0` and
 /// `::` replaced by the address that the operating system would use towards `peers`.
 pub(crate) fn addresses(
     configured: &[LinkUrl],
     listening: &[LinkUrl],
-    peers: &[LinkUrl],
+    peers: &[JoinUrl],
 ) -> Vec<LinkUrl> {
     if !configured.is_empty() {
         return configured.to_vec();
@@ -26,14 +26,14 @@ pub(crate) fn addresses(
 }
 
 /// The address this machine uses towards a peer. Choosing a route sends nothing.
-fn source_towards(peers: &[LinkUrl]) -> IpAddr {
+fn source_towards(peers: &[JoinUrl]) -> IpAddr {
     let route = |host: &str, port: u16| {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
         socket.connect((host, port.max(1))).ok()?;
         socket.local_addr().ok().map(|address| address.ip())
     };
     // Without a peer to ask for, any address outside tells the default route (TEST-NET-1).
-    let hosts = peers.iter().map(|url| (url.host.as_str(), url.port));
+    let hosts = peers.iter().map(|url| (url.host.as_str(), url.port.unwrap_or_default()));
     hosts
         .chain([("192.0.2.1", 1)])
         .find_map(|(host, port)| route(host, port))
@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_never_announced() {
-        let announced = addresses(&[], &[url("0.0.0.0"), url("127.0.0.1")], &[url("127.0.0.1")]);
+        let announced =
+            addresses(&[], &[url("0.0.0.0"), url("127.0.0.1")], &[url("127.0.0.1").into()]);
         assert_eq!(announced, [url("127.0.0.1"), url("127.0.0.1")]);
     }
 }

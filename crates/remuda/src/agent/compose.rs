@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use futures_util::future::BoxFuture;
 use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
 use remuda_control::{Control, ControlConfig};
+use remuda_discovery::{Finder, Sources};
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
     Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, Router, Secret,
@@ -21,6 +22,7 @@ use super::{
     credentials::Credentials,
     data_dir::DataDir,
     live_links::LiveLinks,
+    lookout::Lookout,
     member::{self, Member},
     ports::Ports,
 };
@@ -40,7 +42,8 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     if let (Some(port), Some(api)) = (config.preferred_api_port, &config.api) {
         ports.prefer(&api_key(api), port);
     }
-    let member = member::establish(&data, &config).await?;
+    let finder = finder(&config);
+    let member = member::establish(&data, &config, &finder).await?;
     let generation = data.next_generation()?;
     let supervisor = Supervisor::new();
     let classes = classes(&data, &mut config).await?;
@@ -70,7 +73,10 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     let served =
         Served { router, control: control.clone(), worker: worker.clone(), live: live.clone() };
     serve_links(links, served, &supervisor);
-    let (candidates, receiver) = watch::channel(known_controls(&config, &member));
+    let mut known = member.controls.clone();
+    // A crowd that was cut off at once shall not come back to one control node.
+    fastrand::shuffle(&mut known);
+    let (candidates, receiver) = watch::channel(known.clone());
     if let Some(control) = &control {
         control.set_addresses(advertised);
         control.start(endpoint.clone());
@@ -79,6 +85,8 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
         candidates.send_modify(|urls| urls.insert(0, own));
     }
     credentials.keep_fresh(candidates.subscribe(), &supervisor);
+    let lookout = Lookout { finder, known, status: worker.status() };
+    lookout.start(control.clone(), candidates, &supervisor);
     worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {
         (Some(control), Some(api)) => {
@@ -101,6 +109,14 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
         drain_limit,
         supervisor,
         _data: data,
+    })
+}
+
+fn finder(config: &AgentConfig) -> Finder {
+    Finder::new(Sources {
+        join: config.join.clone(),
+        name_server: config.dns_server,
+        plaintext: config.allow_plaintext,
     })
 }
 
@@ -290,16 +306,6 @@ fn serve_links(mut links: mpsc::Receiver<Link>, served: Served, supervisor: &Sup
             served.worker.offer(link);
         }
     });
-}
-
-fn known_controls(config: &AgentConfig, member: &Member) -> Vec<LinkUrl> {
-    let mut urls = config.join.clone();
-    for url in &member.controls {
-        if !urls.contains(url) {
-            urls.push(url.clone());
-        }
-    }
-    urls
 }
 
 /// Founds the cluster that was made here, once; otherwise finds the other control nodes.

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
 use remuda_link::{JoinToken, Router};
-use remuda_model::{Labels, LinkUrl, NodeId, Release, Roles};
+use remuda_model::{JoinUrl, Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
 
 /// Adds protocols of a program to those of the node.
@@ -24,8 +24,10 @@ pub struct AgentConfig {
     pub roles: Roles,
     /// Starts a new cluster (or the one that `init_cluster` prepared) instead of joining one.
     pub bootstrap: bool,
-    /// Control nodes to join.
-    pub join: Vec<LinkUrl>,
+    /// Control nodes to join: addresses, or names for which DNS has the addresses.
+    pub join: Vec<JoinUrl>,
+    /// The name server to ask about names in `join`, instead of those of the system.
+    pub dns_server: Option<SocketAddr>,
     /// Proves that this node may join; needed until it has a certificate.
     pub token: Option<JoinToken>,
     /// Where to listen for links. Port 0 takes a free port and keeps it for later boots.
@@ -84,6 +86,7 @@ impl AgentConfig {
             roles: Roles::WORKER,
             bootstrap: false,
             join: Vec::new(),
+            dns_server: None,
             token: None,
             listen: Vec::new(),
             advertise: Vec::new(),

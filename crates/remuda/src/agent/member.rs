@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use remuda_discovery::Finder;
 use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join_as};
 use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::Backoff;
@@ -37,7 +38,11 @@ impl Member {
 
 /// Finds out to which cluster the node belongs; joins it when that is new. Until
 /// [`Member::keep`], the next start does the same again, under the same name.
-pub(crate) async fn establish(data: &DataDir, config: &AgentConfig) -> Result<Member, AgentError> {
+pub(crate) async fn establish(
+    data: &DataDir,
+    config: &AgentConfig,
+    finder: &Finder,
+) -> Result<Member, AgentError> {
     let role = config.roles.link_role();
     let made = ClusterFile::read(data.path())?;
     let mut node = config.node.clone();
@@ -57,7 +62,7 @@ pub(crate) async fn establish(data: &DataDir, config: &AgentConfig) -> Result<Me
     if config.join.is_empty() && config.token.is_none() {
         return Err(AgentError::NoCluster);
     }
-    join_cluster(data, config, role, node).await
+    join_cluster(data, config, finder, role, node).await
 }
 
 fn check_same(data: &DataDir, config: &AgentConfig, kept: &NodeFile) -> Result<(), AgentError> {
@@ -101,6 +106,7 @@ fn bootstrap(
 async fn join_cluster(
     data: &DataDir,
     config: &AgentConfig,
+    finder: &Finder,
     role: Role,
     node: NodeId,
 ) -> Result<Member, AgentError> {
@@ -111,7 +117,8 @@ async fn join_cluster(
     }
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let (certificate, credentials) = loop {
-        match join_as(config.release, &config.join, token, &node, role).await {
+        let urls = finder.find().await;
+        match join_as(config.release, &urls, token, &node, role).await {
             Ok(joined) => break joined,
             Err(error) if is_passing(&error) => {
                 let delay = backoff.next_delay();

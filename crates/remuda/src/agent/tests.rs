@@ -45,7 +45,7 @@ async fn a_control_node_whose_first_start_failed_has_its_authority_in_the_end() 
 
     let token = first.join_token(Role::Control).expect("it has the authority");
     let joining = || AgentConfig {
-        join: first.link_addresses().to_vec(),
+        join: first.link_addresses().iter().cloned().map(Into::into).collect(),
         token: Some(token.parse::<JoinToken>().expect("a token")),
         ..config(two.path())
     };

@@ -1,0 +1,75 @@
+//! Looks for control nodes as long as this node has none.
+
+use std::time::Duration;
+
+use remuda_control::Control;
+use remuda_discovery::Finder;
+use remuda_model::{LinkUrl, NodeStatus, Transport};
+use remuda_runtime::{Backoff, Supervisor};
+use tokio::sync::watch;
+
+/// Between two looks; the second is the longest pause.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What the look-out needs to know.
+pub(super) struct Lookout {
+    pub(super) finder: Finder,
+    /// Control nodes that the cluster told of, for when nothing is found.
+    pub(super) known: Vec<LinkUrl>,
+    pub(super) status: watch::Receiver<NodeStatus>,
+}
+
+impl Lookout {
+    /// Looks at once, and again and again while the worker has no owner or the control side no
+    /// cluster: addresses change, and so do the answers of name servers.
+    pub(super) fn start(
+        self,
+        control: Option<Control>,
+        candidates: watch::Sender<Vec<LinkUrl>>,
+        supervisor: &Supervisor,
+    ) {
+        let stop = supervisor.token();
+        supervisor.spawn("lookout", async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => (),
+                () = self.run(control, candidates) => (),
+            }
+        });
+    }
+
+    async fn run(mut self, control: Option<Control>, candidates: watch::Sender<Vec<LinkUrl>>) {
+        let mut backoff = Backoff::new(AGAIN.0, AGAIN.1, fastrand::u64(..));
+        loop {
+            let found = self.finder.find().await;
+            self.show(found, &candidates);
+            let is_member = control.as_ref().is_none_or(Control::is_member);
+            let settled = self.status.borrow_and_update().takes_requests() && is_member;
+            if settled {
+                backoff.reset();
+                if self.status.changed().await.is_err() {
+                    return;
+                }
+            } else {
+                // A change of status is no reason to hurry: it may be the wanted one.
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        }
+    }
+
+    /// The control part of this very node stays first.
+    fn show(&self, found: Vec<LinkUrl>, candidates: &watch::Sender<Vec<LinkUrl>>) {
+        candidates.send_if_modified(|shown| {
+            let own = shown.iter().filter(|url| url.transport == Transport::Mem).cloned();
+            let mut urls: Vec<_> = own.chain(found).collect();
+            for url in &self.known {
+                if !urls.contains(url) {
+                    urls.push(url.clone());
+                }
+            }
+            let changed = *shown != urls;
+            *shown = urls;
+            changed
+        });
+    }
+}
