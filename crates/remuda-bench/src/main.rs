@@ -20,6 +20,11 @@ mod rpc;
 mod store;
 
 use anyhow::{Result, bail};
+use mimalloc::MiMalloc;
+
+/// That of the program that people run.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const USAGE: &str = "\
 usage: remuda-bench MEASUREMENT [OPTION…]

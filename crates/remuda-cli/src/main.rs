@@ -15,8 +15,13 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 
 use crate::{args::Args, environment::Environment, error::Stop};
+
+/// A change of the cluster allocates much that lives shortly, on several threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
