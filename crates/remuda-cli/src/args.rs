@@ -5,6 +5,7 @@ mod cluster;
 mod common;
 mod debug;
 mod dev;
+mod discovery;
 mod event;
 mod exec;
 mod node;
@@ -21,6 +22,7 @@ pub(crate) use cluster::{BackupArgs, ClusterCommand, JoinRole, RecoverArgs, Rest
 pub(crate) use common::{Connect, Format, Raw};
 pub(crate) use debug::DebugCommand;
 pub(crate) use dev::DevArgs;
+pub(crate) use discovery::{DiscoverArgs, TrackerArgs};
 pub(crate) use event::EventArgs;
 pub(crate) use exec::ExecArgs;
 pub(crate) use node::{NodeCommand, StatusArgs};
@@ -47,6 +49,10 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Run one node in the foreground
     Agent(Box<AgentArgs>),
+    /// List clusters that can be found from here
+    Discover(DiscoverArgs),
+    /// Serve a bulletin board on which nodes find their cluster
+    Tracker(TrackerArgs),
     /// Show and change nodes
     #[command(subcommand, after_help = "Example:\n  remuda node list --on gpu")]
     Node(NodeCommand),

@@ -6,6 +6,7 @@ mod cluster;
 mod config;
 mod connect;
 mod debug;
+mod discovery;
 mod event;
 mod exec;
 mod input;
@@ -39,12 +40,14 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Sto
         }
         Command::Agent(args) => block_on(agent::run(&args, environment)),
         Command::Dev(args) => block_on(dev::run(&args, environment)),
+        Command::Tracker(args) => block_on(discovery::serve(args, environment)),
         other => block_on(interruptible(traced(client_command(other, environment), environment))),
     }
 }
 
 async fn client_command(command: Command, environment: &Environment) -> Result<(), Stop> {
     match command {
+        Command::Discover(args) => discovery::discover(args).await,
         Command::Node(command) => node::run(command, environment).await,
         Command::Request(args) => request::run(args, environment).await,
         Command::Exec(args) => exec::run(args, environment).await,
@@ -55,6 +58,7 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Debug(command) => debug::run(command, environment).await,
         Command::Dev(_)
         | Command::Agent(_)
+        | Command::Tracker(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Holder { .. } => Ok(()),

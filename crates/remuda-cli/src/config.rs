@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use remuda::agent::ApiListen;
+use remuda::agent::{ApiListen, LanUse};
+use remuda_discovery::tracker::TrackerUrl;
 use remuda_link::JoinToken;
 use remuda_model::{ErrorKind, JoinUrl, Labels, LinkUrl, NodeId, Roles};
 use serde::Serialize;
@@ -36,6 +37,9 @@ pub(crate) struct NodeConfig {
     pub(crate) bootstrap: bool,
     pub(crate) join: Vec<JoinUrl>,
     pub(crate) dns_server: Option<SocketAddr>,
+    pub(crate) lan: LanUse,
+    pub(crate) trackers: Vec<TrackerUrl>,
+    pub(crate) tracker_listen: Option<SocketAddr>,
     pub(crate) token: Option<JoinToken>,
     pub(crate) listen: Vec<LinkUrl>,
     pub(crate) advertise: Vec<LinkUrl>,

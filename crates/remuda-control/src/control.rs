@@ -307,6 +307,11 @@ impl Control {
         self.shared.replica.state().cluster().is_some()
     }
 
+    /// How people call the cluster, once this node belongs to one.
+    pub fn cluster_name(&self) -> Option<String> {
+        self.shared.replica.state().cluster().map(|cluster| cluster.name.clone())
+    }
+
     /// Adds this node to the control nodes of the cluster that is found at these addresses. It is
     /// tried in the background until it succeeds, once the node has [started](Self::start).
     pub fn enlist(&self, controls: watch::Receiver<Vec<LinkUrl>>) {

@@ -1,14 +1,29 @@
 //! Asks every source, and puts what they say into one list.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
-use remuda_model::{JoinUrl, LinkUrl};
+use remuda_model::{Chain, ClusterId, JoinUrl, LinkUrl};
+use remuda_runtime::wall_ms;
 
-use crate::dns::Resolver;
+use crate::{
+    dns::Resolver,
+    lan::{Key, Lan, Neighbour},
+    tracker::{self, Told, TrackerUrl},
+};
 
 /// Most addresses that are proposed at a time.
 pub const MAX_CANDIDATES: usize = 1024;
+/// Most addresses that those without the join secret propose at a time: a round of attempts shall end
+/// before long, whoever lies.
+const MAX_UNSEALED: usize = 32;
+/// How long the first neighbour on the subnet is waited for.
+const NEIGHBOURS: Duration = Duration::from_secs(1);
 
 /// Where a cluster is looked for.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +32,34 @@ pub struct Sources {
     pub join: Vec<JoinUrl>,
     /// The name server to ask instead of those of the system.
     pub name_server: Option<SocketAddr>,
-    /// Whether DNS may propose transports without encryption.
+    /// Bulletin boards to read.
+    pub trackers: Vec<TrackerUrl>,
+    /// The cluster that is looked for, once it is known.
+    pub cluster: Option<ClusterId>,
+    /// Knows the announcements of that cluster by their seal.
+    pub key: Option<Key>,
+    /// Whether others may propose transports without encryption.
     pub plaintext: bool,
+}
+
+/// Where an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An operator gave it, or the name for which DNS gave it.
+    Given,
+    /// A tracker lists it.
+    Tracker,
+    /// Somebody on the subnet announced it.
+    Subnet,
+}
+
+/// An address to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The address.
+    pub url: LinkUrl,
+    /// Where it comes from.
+    pub source: Source,
 }
 
 /// Finds candidates. Cheap to clone.
@@ -29,36 +70,108 @@ pub struct Finder {
 
 #[derive(Debug)]
 struct Shared {
-    join: Vec<JoinUrl>,
-    plaintext: bool,
+    sources: Sources,
     resolver: Resolver,
+    lan: OnceLock<Lan>,
 }
 
 impl Finder {
     /// Nothing is asked yet.
     pub fn new(sources: Sources) -> Self {
-        let Sources { join, name_server, plaintext } = sources;
-        let resolver = Resolver::new(name_server);
-        Self { shared: Arc::new(Shared { join, plaintext, resolver }) }
+        let resolver = Resolver::new(sources.name_server);
+        Self { shared: Arc::new(Shared { sources, resolver, lan: OnceLock::new() }) }
+    }
+
+    /// Listens to the subnet too, from now on. A second one is not used.
+    pub fn listen(&self, lan: Lan) {
+        // The first one hears the same.
+        drop(self.shared.lan.set(lan));
+    }
+
+    /// Whether anything but an operator may propose addresses.
+    pub fn asks_others(&self) -> bool {
+        self.shared.lan.get().is_some() || !self.shared.sources.trackers.is_empty()
     }
 
     /// Asks all sources and lists what they propose now, the best first: the given addresses in
-    /// random order, each in place of what DNS makes of it. At most [`MAX_CANDIDATES`]; nothing is
-    /// listed twice.
+    /// random order, each in place of what DNS makes of it; then the control nodes that trackers list
+    /// and that are heard on the subnet, those that know the join secret first. At most
+    /// [`MAX_CANDIDATES`]; nothing is listed twice.
     ///
     /// It takes five seconds at most: as long as name servers that do not answer. Cancel safe.
-    pub async fn find(&self) -> Vec<LinkUrl> {
-        let Shared { join, plaintext, resolver } = &*self.shared;
-        let mut join: Vec<_> = join.iter().collect();
+    pub async fn find(&self) -> Vec<Candidate> {
+        let (given, heard, listed) = tokio::join!(self.given(), self.heard(), self.listed());
+        let mut others: Vec<Proposal> = heard.into_iter().chain(listed).collect();
+        fastrand::shuffle(&mut others);
+        let (sealed, unsealed): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|proposal| proposal.verified);
+        let plaintext = self.shared.sources.plaintext;
+        let candidates = |proposals: Vec<Proposal>| {
+            let all = proposals.into_iter().flat_map(|Proposal { addresses, source, .. }| {
+                addresses.into_iter().map(move |url| Candidate { url, source })
+            });
+            all.filter(move |candidate| plaintext || candidate.url.transport.is_encrypted())
+        };
+        let unsealed = candidates(unsealed).take(MAX_UNSEALED);
+        unique(given.into_iter().chain(candidates(sealed)).chain(unsealed))
+    }
+
+    async fn given(&self) -> Vec<Candidate> {
+        let Shared { sources, resolver, .. } = &*self.shared;
+        let mut join: Vec<_> = sources.join.iter().collect();
         fastrand::shuffle(&mut join);
-        let expanded = join_all(join.into_iter().map(|url| resolver.expand(url, *plaintext))).await;
-        listed(expanded.into_iter().flatten())
+        let expanded = join.into_iter().map(|url| resolver.expand(url, sources.plaintext));
+        let expanded = join_all(expanded).await.into_iter().flatten();
+        expanded.map(|url| Candidate { url, source: Source::Given }).collect()
+    }
+
+    async fn heard(&self) -> Vec<Proposal> {
+        let Some(lan) = self.shared.lan.get() else { return Vec::new() };
+        lan.look(NEIGHBOURS).await;
+        let heard = lan.neighbours().into_iter();
+        heard
+            .map(|Neighbour { addresses, verified, .. }| Proposal {
+                addresses,
+                verified,
+                source: Source::Subnet,
+            })
+            .collect()
+    }
+
+    async fn listed(&self) -> Vec<Proposal> {
+        let Sources { trackers, cluster, key, .. } = &self.shared.sources;
+        let lists = join_all(trackers.iter().map(tracker::fetch)).await;
+        let mut listed = Vec::new();
+        for list in lists {
+            match list {
+                Ok(hosts) => listed.extend(hosts.masters),
+                Err(error) => tracing::warn!(error = %Chain(&error), "a tracker tells nothing"),
+            }
+        }
+        let now_s = wall_ms() / 1000;
+        let told = listed.iter().filter_map(|host| tracker::told(host, key.as_ref(), now_s));
+        let is_wanted = |told: &Told| {
+            cluster.as_ref().is_none_or(|cluster| told.announcement.cluster == *cluster)
+        };
+        let told = told.filter(is_wanted).map(|Told { addresses, verified, .. }| Proposal {
+            addresses,
+            verified,
+            source: Source::Tracker,
+        });
+        told.take(MAX_CANDIDATES).collect()
     }
 }
 
-fn listed(urls: impl Iterator<Item = LinkUrl>) -> Vec<LinkUrl> {
+/// What somebody proposes.
+struct Proposal {
+    addresses: Vec<LinkUrl>,
+    verified: bool,
+    source: Source,
+}
+
+fn unique(candidates: impl Iterator<Item = Candidate>) -> Vec<Candidate> {
     let mut seen = BTreeSet::new();
-    urls.filter(|url| seen.insert(url.clone())).take(MAX_CANDIDATES).collect()
+    candidates.filter(|candidate| seen.insert(candidate.url.clone())).take(MAX_CANDIDATES).collect()
 }
 
 #[cfg(test)]
@@ -68,9 +181,10 @@ mod tests {
     #[test]
     fn nothing_is_listed_twice_and_floods_are_cut() {
         let urls = (0..4000_u16).map(|n| format!("10.0.0.1:{}", n % 2000));
-        let listed = listed(urls.map(|text| text.parse().expect("a URL")));
+        let urls = urls.map(|text| text.parse().expect("a URL"));
+        let listed = unique(urls.map(|url| Candidate { url, source: Source::Subnet }));
         assert_eq!(listed.len(), MAX_CANDIDATES);
-        let ports: BTreeSet<_> = listed.iter().map(|url| url.port).collect();
+        let ports: BTreeSet<_> = listed.iter().map(|candidate| candidate.url.port).collect();
         assert_eq!(ports.len(), MAX_CANDIDATES);
     }
 }

@@ -5,5 +5,7 @@
 
 pub mod dns;
 mod finder;
+pub mod lan;
+pub mod tracker;
 
-pub use finder::{Finder, MAX_CANDIDATES, Sources};
+pub use finder::{Candidate, Finder, MAX_CANDIDATES, Source, Sources};

@@ -1,6 +1,7 @@
 //! All targets.
 
 mod api;
+mod discovery;
 mod disk;
 mod handshake;
 mod link;
@@ -30,6 +31,11 @@ pub static TARGETS: &[Target] = &[
     Target { name: "config", run: text::config, seeds: text::config_seeds },
     Target { name: "api-bodies", run: api::bodies, seeds: api::body_seeds },
     Target { name: "api-answers", run: api::answers, seeds: api::answer_seeds },
+    Target {
+        name: "announcements",
+        run: discovery::announcements,
+        seeds: discovery::announcement_seeds,
+    },
     Target { name: "changes", run: disk::changes, seeds: disk::change_seeds },
     Target { name: "snapshot", run: disk::snapshot, seeds: disk::snapshot_seeds },
     Target { name: "replica", run: disk::replica, seeds: disk::replica_seeds },

@@ -15,6 +15,7 @@ mod lookout;
 mod member;
 mod ports;
 mod restore;
+mod subnet;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -27,7 +28,7 @@ use remuda_worker::Worker;
 use tokio::sync::watch;
 
 pub use cluster_file::InitReport;
-pub use config::{AgentConfig, ApiListen, Diagnosis, RouterSetup};
+pub use config::{AgentConfig, ApiListen, Diagnosis, LanUse, RouterSetup};
 pub use data_dir::DataDirError;
 pub use error::AgentError;
 pub use remuda_control::{Backup, BackupError};

@@ -37,6 +37,15 @@ pub(crate) struct AgentArgs {
     /// Name server to ask about them instead of those of the system
     #[arg(long, value_name = "IP[:PORT]")]
     dns_server: Option<String>,
+    /// Find control nodes on the subnet, and announce them there: `auto`, `on` or `off`
+    #[arg(long, value_name = "USE")]
+    lan: Option<String>,
+    /// Trackers: where to find control nodes, and where a control node is listed
+    #[arg(long, value_name = "URL,…")]
+    tracker: Option<String>,
+    /// Where a control node serves a tracker, for everybody
+    #[arg(long, value_name = "ADDR:PORT")]
+    tracker_listen: Option<String>,
     /// Join token, needed at the first start
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -103,6 +112,9 @@ impl AgentArgs {
             ("bootstrap", &self.bootstrap),
             ("join", &self.join),
             ("dns_server", &self.dns_server),
+            ("lan", &self.lan),
+            ("tracker", &self.tracker),
+            ("tracker_listen", &self.tracker_listen),
             ("token", &self.token),
             ("token_file", &self.token_file),
             ("listen", &self.listen),

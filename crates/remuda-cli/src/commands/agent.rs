@@ -99,6 +99,9 @@ fn agent_config(
     agent.bootstrap = config.bootstrap;
     agent.join = config.join;
     agent.dns_server = config.dns_server;
+    agent.lan = config.lan;
+    agent.trackers = config.trackers;
+    agent.tracker_listen = config.tracker_listen;
     agent.token = config.token;
     agent.listen = config.listen;
     agent.advertise = config.advertise;

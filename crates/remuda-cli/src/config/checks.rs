@@ -35,6 +35,11 @@ pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
         "data_dir",
         "no directory is given and no home is known",
     );
+    require(
+        control || config.tracker_listen.is_none(),
+        "tracker_listen",
+        "only control nodes serve a tracker; add `control`, or run `remuda tracker`",
+    );
     if let Some(api) = &config.api {
         require(
             api.insecure || api.address.ip().is_loopback(),

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use remuda::agent::LanUse;
+use remuda_discovery::tracker::TrackerUrl;
 use remuda_model::{JoinUrl, LinkUrl, Span};
 
 use super::LogFormat;
@@ -36,6 +38,20 @@ pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
         0 => Err("port 0 is no port of a name server".to_owned()),
         _ => Ok(address),
     })
+}
+
+pub(super) fn trackers(text: &str) -> Result<Vec<TrackerUrl>, String> {
+    let urls = text.split(',').filter(|part| !part.trim().is_empty());
+    urls.map(itself).collect()
+}
+
+pub(super) fn lan_use(text: &str) -> Result<LanUse, String> {
+    match text {
+        "auto" => Ok(LanUse::Auto),
+        "on" => Ok(LanUse::On),
+        "off" => Ok(LanUse::Off),
+        _ => Err(format!("`{text}` is none of `auto`, `on` and `off`")),
+    }
 }
 
 pub(super) fn span(text: &str) -> Result<Duration, String> {

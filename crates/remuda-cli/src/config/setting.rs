@@ -23,13 +23,16 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 22] = [
+pub(super) const SETTINGS: [Setting; 25] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
     setting("bootstrap", "REMUDA_BOOTSTRAP"),
     setting("join", "REMUDA_JOIN"),
     setting("dns_server", "REMUDA_DNS_SERVER"),
+    setting("lan", "REMUDA_LAN"),
+    setting("tracker", "REMUDA_TRACKER"),
+    setting("tracker_listen", "REMUDA_TRACKER_LISTEN"),
     // REMUDA_TOKEN is the API token of clients.
     Setting { key: "token", variable: "REMUDA_JOIN_TOKEN", secret: true },
     setting("token_file", "REMUDA_TOKEN_FILE"),

@@ -58,7 +58,14 @@ impl Nodes {
         let dir = layout.dir(node);
         let mut arguments = words(["agent", "--exit-with-parent", "--name", node.as_str()]);
         arguments.extend(["--data-dir".to_owned(), dir.display().to_string()]);
-        arguments.extend(words(["--listen", "remuda://127.0.0.1:0", "--drain-limit", "0s"]));
+        arguments.extend(words([
+            "--listen",
+            "remuda://127.0.0.1:0",
+            "--lan",
+            "off",
+            "--drain-limit",
+            "0s",
+        ]));
         if control {
             arguments.extend(words(["--control", "--api", "127.0.0.1:0"]));
             if join.is_none() {

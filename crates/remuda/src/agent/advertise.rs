@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
+use remuda_discovery::lan::own_addresses;
 use remuda_model::{JoinUrl, LinkUrl, Transport};
 
 /// The addresses to announce: those configured, otherwise those it listens on, with `0.0.0.0` and
@@ -37,6 +38,7 @@ fn source_towards(peers: &[JoinUrl]) -> IpAddr {
     hosts
         .chain([("192.0.2.1", 1)])
         .find_map(|(host, port)| route(host, port))
+        .or_else(|| own_addresses().into_iter().next().map(IpAddr::V4))
         .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 

@@ -5,12 +5,17 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use futures_util::future::BoxFuture;
 use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
 use remuda_control::{Control, ControlConfig};
-use remuda_discovery::{Finder, Sources};
+use remuda_discovery::{
+    Finder, Sources,
+    lan::{Announcer, Key, Now},
+    tracker::{self, keep_announced},
+};
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
-    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, Limits, Link, Router, Secret,
+    Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, JoinToken, Limits, Link,
+    Router, Secret,
 };
-use remuda_model::{Generation, LinkUrl, Transport};
+use remuda_model::{ClusterId, Generation, LinkUrl, Role, Transport};
 use remuda_plugin::Class;
 use remuda_runtime::{Supervisor, metrics::Page};
 use remuda_worker::{Worker, WorkerConfig};
@@ -20,11 +25,12 @@ use tokio::sync::{mpsc, watch};
 use super::{
     Agent, AgentConfig, AgentError, ApiListen, advertise,
     credentials::Credentials,
-    data_dir::DataDir,
+    data_dir::{DataDir, NodeFile},
     live_links::LiveLinks,
     lookout::Lookout,
     member::{self, Member},
     ports::Ports,
+    subnet::Subnet,
 };
 
 /// Boxed here, so that all of a node is compiled once, with this crate, and not with every program
@@ -42,10 +48,16 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     if let (Some(port), Some(api)) = (config.preferred_api_port, &config.api) {
         ports.prefer(&api_key(api), port);
     }
-    let finder = finder(&config);
+    let supervisor = Supervisor::new();
+    let cluster = data.node()?.map(|file| file.cluster);
+    let cluster = cluster.or_else(|| config.token.as_ref().map(|token| token.cluster.clone()));
+    let finder = finder(&config, cluster.clone());
+    let subnet = Subnet::new(&config, cluster, &supervisor);
+    if data.controls()?.is_empty() {
+        subnet.help(&finder);
+    }
     let member = member::establish(&data, &config, &finder).await?;
     let generation = data.next_generation()?;
-    let supervisor = Supervisor::new();
     let classes = classes(&data, &mut config).await?;
 
     let control = control(&data, &config, &member, &classes, &supervisor).await?;
@@ -81,11 +93,22 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
         control.set_addresses(advertised);
         control.start(endpoint.clone());
         found_or_enlist(control, &member, &receiver).await?;
+        let told = if config.advertise.is_empty() { &listening } else { &config.advertise };
+        let announcer = announcer(control, &member, told.clone());
+        for tracker in &config.trackers {
+            keep_announced(tracker.clone(), announcer.clone(), &supervisor);
+        }
+        subnet.announce(announcer);
+        if let Some(listen) = config.tracker_listen {
+            let served = tracker::serve(listen, &supervisor).await;
+            served.map_err(|source| AgentError::Tracker { listen, source })?;
+        }
         let own = own_control(&endpoint).await?;
         candidates.send_modify(|urls| urls.insert(0, own));
     }
     credentials.keep_fresh(candidates.subscribe(), &supervisor);
-    let lookout = Lookout { finder, known, status: worker.status() };
+    let status = worker.status();
+    let lookout = Lookout { finder, known, status, subnet: subnet.clone() };
     lookout.start(control.clone(), candidates, &supervisor);
     worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {
@@ -112,12 +135,29 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     })
 }
 
-fn finder(config: &AgentConfig) -> Finder {
+fn finder(config: &AgentConfig, cluster: Option<ClusterId>) -> Finder {
     Finder::new(Sources {
         join: config.join.clone(),
         name_server: config.dns_server,
+        trackers: config.trackers.clone(),
+        cluster,
+        key: config.token.as_ref().map(|token| Key::of_secret(&token.secret)),
         plaintext: config.allow_plaintext,
     })
+}
+
+/// What a control node says of itself to those who look for its cluster.
+fn announcer(control: &Control, member: &Member, addresses: Vec<LinkUrl>) -> Announcer {
+    let control = control.clone();
+    let now = Arc::new(move || {
+        let tokens = [Role::Worker, Role::Control].map(|role| control.join_token(role));
+        let tokens = tokens.into_iter().flatten();
+        let tokens = tokens.filter_map(|text| text.parse::<JoinToken>().ok());
+        let keys = tokens.map(|token| Key::of_secret(&token.secret)).collect();
+        Now { name: control.cluster_name().unwrap_or_default(), keys }
+    });
+    let NodeFile { cluster, node, .. } = member.file.clone();
+    Announcer { cluster, node, addresses, now }
 }
 
 async fn classes(

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
+use remuda_discovery::tracker::TrackerUrl;
 use remuda_link::{JoinToken, Router};
 use remuda_model::{JoinUrl, Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
@@ -28,6 +29,13 @@ pub struct AgentConfig {
     pub join: Vec<JoinUrl>,
     /// The name server to ask about names in `join`, instead of those of the system.
     pub dns_server: Option<SocketAddr>,
+    /// Whether control nodes on the same subnet are looked for, and this one announces itself.
+    pub lan: LanUse,
+    /// Bulletin boards: a node that looks for its cluster reads them, a control node is pinned up
+    /// there.
+    pub trackers: Vec<TrackerUrl>,
+    /// Where a control node serves such a board, for everybody.
+    pub tracker_listen: Option<SocketAddr>,
     /// Proves that this node may join; needed until it has a certificate.
     pub token: Option<JoinToken>,
     /// Where to listen for links. Port 0 takes a free port and keeps it for later boots.
@@ -64,6 +72,19 @@ pub struct AgentConfig {
     pub release: Release,
 }
 
+/// What a node does with announcements on its subnets (UDP port 44201).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LanUse {
+    /// Nothing: no socket is opened.
+    Off,
+    /// A node that was given no address of a control node looks for one; a control node that listens
+    /// beyond loopback announces itself.
+    #[default]
+    Auto,
+    /// Every node looks, besides what it was given; every control node announces itself.
+    On,
+}
+
 /// Where the API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiListen {
@@ -87,6 +108,9 @@ impl AgentConfig {
             bootstrap: false,
             join: Vec::new(),
             dns_server: None,
+            lan: LanUse::Off,
+            trackers: Vec::new(),
+            tracker_listen: None,
             token: None,
             listen: Vec::new(),
             advertise: Vec::new(),

@@ -37,6 +37,14 @@ pub enum AgentError {
         /// What is missing.
         missing: &'static str,
     },
+    /// The board for others cannot be served.
+    #[error("cannot serve a tracker at {listen}")]
+    Tracker {
+        /// Where.
+        listen: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The cluster refused it.
     #[error("the cluster did not admit this node")]
     Join(#[source] Failure),
@@ -91,7 +99,10 @@ impl AgentError {
         match self {
             Self::DataDir(error) => error.kind(),
             Self::ClusterExists { .. } => ErrorKind::Exists,
-            Self::NoCluster | Self::Incomplete { .. } | Self::Listen { .. } => ErrorKind::Invalid,
+            Self::NoCluster
+            | Self::Incomplete { .. }
+            | Self::Listen { .. }
+            | Self::Tracker { .. } => ErrorKind::Invalid,
             Self::Join(failure) | Self::Backup(failure) => failure.kind,
             Self::NoControlNode { .. } => ErrorKind::NotFound,
             Self::Api(error) => error.kind(),
@@ -118,7 +129,7 @@ impl AgentError {
             Self::Join(failure) | Self::Backup(failure) => return failure.hint.clone(),
             Self::NoControlNode { .. } => "give the --data-dir with which its agent was started",
             Self::Api(error) => return error.hint().map(str::to_owned),
-            Self::Listen { .. } => {
+            Self::Listen { .. } | Self::Tracker { .. } => {
                 "the port may be taken or the address foreign to this machine; port 0 takes a free one"
             }
             Self::Part { source, .. } => return advice(source.as_ref()).map(str::to_owned),

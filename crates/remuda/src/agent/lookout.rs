@@ -8,8 +8,12 @@ use remuda_model::{LinkUrl, NodeStatus, Transport};
 use remuda_runtime::{Backoff, Supervisor};
 use tokio::sync::watch;
 
+use super::subnet::Subnet;
+
 /// Between two looks; the second is the longest pause.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// Looks in vain after which the subnet is heard too: what the cluster told of is wrong by now.
+const IN_VAIN: u32 = 5;
 
 /// What the look-out needs to know.
 pub(super) struct Lookout {
@@ -17,6 +21,7 @@ pub(super) struct Lookout {
     /// Control nodes that the cluster told of, for when nothing is found.
     pub(super) known: Vec<LinkUrl>,
     pub(super) status: watch::Receiver<NodeStatus>,
+    pub(super) subnet: Subnet,
 }
 
 impl Lookout {
@@ -40,17 +45,24 @@ impl Lookout {
 
     async fn run(mut self, control: Option<Control>, candidates: watch::Sender<Vec<LinkUrl>>) {
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1, fastrand::u64(..));
+        let mut in_vain = 0;
         loop {
             let found = self.finder.find().await;
-            self.show(found, &candidates);
+            let found = found.into_iter().map(|candidate| candidate.url);
+            self.show(found.collect(), &candidates);
             let is_member = control.as_ref().is_none_or(Control::is_member);
             let settled = self.status.borrow_and_update().takes_requests() && is_member;
             if settled {
                 backoff.reset();
+                in_vain = 0;
                 if self.status.changed().await.is_err() {
                     return;
                 }
             } else {
+                in_vain += 1;
+                if in_vain == IN_VAIN {
+                    self.subnet.help(&self.finder);
+                }
                 // A change of status is no reason to hurry: it may be the wanted one.
                 tokio::time::sleep(backoff.next_delay()).await;
             }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use remuda_discovery::Finder;
+use remuda_discovery::{Candidate, Finder, Source};
 use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join_as};
 use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::Backoff;
@@ -112,15 +112,16 @@ async fn join_cluster(
 ) -> Result<Member, AgentError> {
     let token =
         config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
-    if config.join.is_empty() {
+    if config.join.is_empty() && !finder.asks_others() {
         return Err(AgentError::Incomplete { missing: "the address of a control node (--join)" });
     }
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let (certificate, credentials) = loop {
-        let urls = finder.find().await;
+        let candidates = finder.find().await;
+        let urls: Vec<_> = candidates.iter().map(|candidate| candidate.url.clone()).collect();
         match join_as(config.release, &urls, token, &node, role).await {
             Ok(joined) => break joined,
-            Err(error) if is_passing(&error) => {
+            Err(error) if is_passing(&error, &candidates) => {
                 let delay = backoff.next_delay();
                 let wait_ms = delay.as_millis();
                 tracing::warn!(error = %Chain(&error), wait_ms, "cannot join yet");
@@ -147,13 +148,20 @@ async fn join_cluster(
     Ok(Member { file, certificate, is_new: true, authority, made: None, controls })
 }
 
-/// Whether waiting may help.
-fn is_passing(error: &JoinError) -> bool {
+/// Whether waiting may help. Strangers can propose anything: what fails at an address of theirs says
+/// nothing about this node.
+fn is_passing(error: &JoinError, candidates: &[Candidate]) -> bool {
     use ErrorKind::{NotConnected, OutcomeUnknown, TimedOut, Unavailable};
     let passes = |kind| matches!(kind, Unavailable | NotConnected | TimedOut | OutcomeUnknown);
+    let is_strange = |url: &LinkUrl| {
+        let strange = |candidate: &&Candidate| candidate.source != Source::Given;
+        candidates.iter().filter(strange).any(|candidate| candidate.url == *url)
+    };
     match error {
-        JoinError::NoLink(errors) => errors.iter().all(|error| passes(error.kind())),
-        JoinError::NoAnswer(_) => true,
+        JoinError::NoLink(errors) => {
+            errors.iter().all(|error| passes(error.kind()) || is_strange(&error.url))
+        }
+        JoinError::NoAddress | JoinError::NoAnswer(_) => true,
         JoinError::Refused(failure) => passes(failure.kind),
         _ => false,
     }

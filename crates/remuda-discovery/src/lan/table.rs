@@ -1,0 +1,107 @@
+//! Who was heard lately, as a pure table.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use remuda_model::{ClusterId, LinkUrl, NodeId};
+
+use super::datagram::Announcement;
+
+/// Most control nodes that are remembered.
+pub(super) const MAX_NEIGHBOURS: usize = 1024;
+/// The intervals that are believed, in seconds.
+const INTERVALS: std::ops::RangeInclusive<u16> = 1..=60;
+
+/// A control node that was heard on the subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// How people call the cluster.
+    pub name: String,
+    /// Its name.
+    pub node: NodeId,
+    /// Where it can be dialled, as far as it says.
+    pub addresses: Vec<LinkUrl>,
+    /// Where the announcement came from.
+    pub source: IpAddr,
+    /// Whether that is this machine.
+    pub local: bool,
+    /// Whether it bears the seal of the join secret.
+    pub verified: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    neighbour: Neighbour,
+    heard: Duration,
+    expires: Duration,
+}
+
+/// The neighbours by cluster and node. Who bears a seal and who does not are different neighbours, so
+/// that nobody without the secret can change or remove what somebody with it has said.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    entries: BTreeMap<(bool, ClusterId, NodeId), Entry>,
+}
+
+impl Table {
+    /// Takes note of an announcement, heard at this time of this process and of the wall, from this
+    /// address, which may be this machine's own; says whether it is news.
+    pub(super) fn heard(
+        &mut self,
+        (now, wall_s): (Duration, u64),
+        announcement: Announcement,
+        (source, local): (IpAddr, bool),
+        sealed: bool,
+    ) -> bool {
+        self.expire(now);
+        let verified = sealed && announcement.is_recent(wall_s);
+        let addresses = announcement.addresses_from(source);
+        let Announcement { cluster, name, node, interval_s, .. } = announcement;
+        let interval = interval_s.clamp(*INTERVALS.start(), *INTERVALS.end());
+        let neighbour = Neighbour {
+            name: name.chars().filter(|char| !char.is_control()).take(64).collect(),
+            addresses,
+            cluster: cluster.clone(),
+            node: node.clone(),
+            source,
+            local,
+            verified,
+        };
+        // As SuperCluster's second generation: two and a half of the sender's intervals.
+        let expires = now + Duration::from_secs(interval.into()) * 5 / 2;
+        let key = (verified, cluster, node);
+        let is_news = self.entries.get(&key).is_none_or(|entry| entry.neighbour != neighbour);
+        self.entries.insert(key, Entry { neighbour, heard: now, expires });
+        if self.entries.len() > MAX_NEIGHBOURS {
+            self.forget_one();
+        }
+        is_news
+    }
+
+    /// Takes note of a good-bye.
+    pub(super) fn gone(&mut self, cluster: ClusterId, node: NodeId, sealed: bool) {
+        self.entries.remove(&(sealed, cluster, node));
+    }
+
+    /// Forgets who was silent too long.
+    pub(super) fn expire(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| entry.expires > now);
+    }
+
+    /// The neighbours, those with a seal first, then by cluster and node.
+    pub(super) fn neighbours(&self) -> Vec<Neighbour> {
+        let (plain, sealed): (Vec<_>, Vec<_>) =
+            self.entries.values().partition(|entry| !entry.neighbour.verified);
+        sealed.into_iter().chain(plain).map(|entry| entry.neighbour.clone()).collect()
+    }
+
+    /// Forgets the one that was heard longest ago, of those without a seal if there are any.
+    fn forget_one(&mut self) {
+        let oldest =
+            self.entries.iter().min_by_key(|((verified, ..), entry)| (*verified, entry.heard));
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.entries.remove(&key);
+        }
+    }
+}

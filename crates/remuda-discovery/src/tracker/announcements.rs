@@ -1,0 +1,86 @@
+//! Control nodes on a board: how they get there, and what is read of them.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
+use remuda_model::LinkUrl;
+use remuda_runtime::{Backoff, Supervisor};
+use serde_json::{Map, Value, json};
+
+use super::{Host, Packet, TrackerUrl, announce};
+use crate::lan::{Announcement, Announcer, INTERVAL, Key};
+
+/// Where the announcement stands in `data`, in base64.
+const FIELD: &str = "remuda";
+/// The longest pause after a tracker was out of reach.
+const LATE: Duration = Duration::from_secs(30);
+
+/// Pins a control node up on a tracker every few seconds, and takes it down in the end.
+pub fn keep_announced(url: TrackerUrl, announcer: Announcer, supervisor: &Supervisor) {
+    let stop = supervisor.token();
+    supervisor.spawn("tracker announcements", async move {
+        let mut backoff = Backoff::new(INTERVAL, LATE, fastrand::u64(..));
+        let mut is_there = true;
+        loop {
+            let announced = announce(&url, &packet(&announcer, true)).await;
+            let pause = match announced {
+                Ok(_) => {
+                    backoff.reset();
+                    is_there = true;
+                    INTERVAL.mul_f64(0.9 + 0.1 * fastrand::f64())
+                }
+                Err(error) => {
+                    if std::mem::take(&mut is_there) {
+                        tracing::warn!(error = %remuda_model::Chain(&error), "a tracker is lost");
+                    }
+                    INTERVAL + backoff.next_delay()
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(pause) => (),
+            }
+        }
+        // Nobody is harmed if it fails: the board forgets.
+        drop(announce(&url, &packet(&announcer, false)).await);
+    });
+}
+
+fn packet(announcer: &Announcer, available: bool) -> Packet {
+    let mut data = Map::new();
+    data.insert("role".to_owned(), json!("master"));
+    if let Some(url) = announcer.addresses.first() {
+        data.insert("port".to_owned(), json!(url.port));
+    }
+    data.insert("cluster".to_owned(), json!(announcer.cluster));
+    data.insert("node".to_owned(), json!(announcer.node));
+    let datagram = BASE64_STANDARD_NO_PAD.encode(announcer.to_datagram());
+    data.insert(FIELD.to_owned(), Value::String(datagram));
+    Packet {
+        name: "master".to_owned(),
+        id: Some(announcer.node.to_string()),
+        interval: u64::try_from(INTERVAL.as_millis()).ok(),
+        data,
+        available,
+    }
+}
+
+/// What a board says of a control node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What it has announced.
+    pub announcement: Announcement,
+    /// Its addresses, as they are dialled from here.
+    pub addresses: Vec<LinkUrl>,
+    /// Whether the announcement is recent and bears the seal of the key.
+    pub verified: bool,
+}
+
+/// The announcement of a host, if it is a control node.
+pub fn told(host: &Host, key: Option<&Key>, wall_s: u64) -> Option<Told> {
+    let datagram = BASE64_STANDARD_NO_PAD.decode(host.data.get(FIELD)?.as_str()?).ok()?;
+    let (announcement, sealed) = Announcement::from_datagram(&datagram, key)?;
+    let addresses = announcement.addresses_from(host.addr);
+    Some(Told { verified: sealed && announcement.is_recent(wall_s), addresses, announcement })
+}
