@@ -17,6 +17,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("nft", "nftables", "namespace"),
     ("faketime", "faketime", "clock"),
     ("dnsmasq", "dnsmasq-base", "dnsmasq"),
+    ("tinyproxy", "tinyproxy-bin", "tinyproxy"),
 ];
 
 /// Runs all checks; the last lines name what could not be tested.

@@ -16,7 +16,7 @@ use std::{
 
 use remuda::agent::{ApiListen, LanUse};
 use remuda_discovery::tracker::TrackerUrl;
-use remuda_link::JoinToken;
+use remuda_link::{JoinToken, Proxy};
 use remuda_model::{ErrorKind, JoinUrl, Labels, LinkUrl, NodeId, Roles};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +40,7 @@ pub(crate) struct NodeConfig {
     pub(crate) lan: LanUse,
     pub(crate) trackers: Vec<TrackerUrl>,
     pub(crate) tracker_listen: Option<SocketAddr>,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) token: Option<JoinToken>,
     pub(crate) listen: Vec<LinkUrl>,
     pub(crate) advertise: Vec<LinkUrl>,

@@ -124,7 +124,7 @@ impl Lab {
 
     /// The same at some place.
     pub async fn add_at(&mut self, place: &Place, name: &str, extra: &[&str]) {
-        let node = self.prepare(place, name, extra);
+        let node = self.prepare_at(place, name, extra);
         node.start();
         node.ready().await;
     }
@@ -147,10 +147,11 @@ impl Lab {
         let token = self.join_token(role);
         let url = self.url("c1");
         let extra = [&["--join", url.as_str(), "--token", token.as_str()], extra].concat();
-        self.prepare(place, name, &extra)
+        self.prepare_at(place, name, &extra)
     }
 
-    fn prepare(&mut self, place: &Place, name: &str, extra: &[&str]) -> &mut Node {
+    /// A node that is told nothing of the cluster, and is not started yet.
+    pub fn prepare_at(&mut self, place: &Place, name: &str, extra: &[&str]) -> &mut Node {
         let dir = self.dir.path().join(name);
         let mut arguments = vec!["agent", "--name", name, "--exit-with-parent"];
         arguments.extend(["--data-dir", dir.to_str().expect("UTF-8")]);

@@ -125,6 +125,11 @@ impl Lan {
         self.machine(name).namespace.address().to_owned()
     }
 
+    /// How the network of a machine is called.
+    pub(crate) fn namespace(&self, name: &str) -> &str {
+        self.machine(name).namespace.name()
+    }
+
     fn machine(&self, name: &str) -> &Machine {
         self.machines.get(name).unwrap_or_else(|| panic!("no machine {name}"))
     }

@@ -128,6 +128,12 @@ impl Node {
         fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
     }
 
+    /// Waits until its log contains some words.
+    pub async fn log_says(&self, words: &str) {
+        let what = format!("{} says `{words}`", self.name);
+        eventually(&what, async || self.log(), |log| log.contains(words)).await;
+    }
+
     /// The pid of its holder, once it has one.
     pub fn holder(&self) -> Option<i32> {
         let needle = self.dir.to_str().expect("a path in UTF-8");

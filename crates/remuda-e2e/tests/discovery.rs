@@ -327,3 +327,73 @@ mod trackers_of_namespaces {
         in_private_network(|| Handle::current().block_on(a_control_node_as_tracker()));
     }
 }
+
+mod firewalls_between_namespaces {
+    use remuda_e2e::{Inside, Lab, Lan, Place, in_private_network};
+    use tokio::runtime::Handle;
+
+    const WSS: &str = "remuda://10.77.0.1:443;transport=wss";
+
+    /// Two control nodes. The first listens on port 443, for `wss`.
+    async fn found(lan: &mut Lan) -> Lab {
+        for machine in ["m1", "m2", "router"] {
+            lan.add(machine);
+        }
+        let doors = ["--listen", &format!("{WSS},remuda://10.77.0.1:1973"), "--lan", "off"];
+        let mut lab = Lab::found(&lan.place("m1"), &doors).await;
+        let token = lab.join_token("control");
+        let join = ["--control", "--join", "10.77.0.1", "--token", &token, "--lan", "off"];
+        let listen = ["--listen", "remuda://10.77.0.2:1973"];
+        lab.add_at(&lan.place("m2"), "c2", &[&join[..], &listen].concat()).await;
+        lab
+    }
+
+    /// Workers until each control node owns one, used by way of both.
+    async fn use_workers(lab: &mut Lab, place: &Place, extra: &[&str]) {
+        let token = lab.join_token("worker");
+        let join = ["--join", WSS, "--token", &token, "--listen", "", "--lan", "off"];
+        let workers = ["w1", "w2", "w3", "w4"];
+        for name in workers {
+            lab.add_at(place, name, &[&join[..], extra].concat()).await;
+        }
+        lab.wait_only_ready("c2", &[&["c1", "c2"], &workers[..]].concat()).await;
+        for at in ["c1", "c2"] {
+            let ended = lab.cli(at, &["exec", "--all", "--", "hostname"]).await;
+            assert_eq!(ended.code, Some(0), "at {at}: {ended:#?}");
+            assert!(ended.stderr.contains("6 ok, 0 failed"), "{ended:#?}");
+        }
+    }
+
+    async fn only_port_443() {
+        let mut lan = Lan::new();
+        let mut lab = found(&mut lan).await;
+        let inside = Inside::behind(&lan, "router", &["ip daddr 10.77.0.1 tcp dport 443"]);
+        use_workers(&mut lab, &inside.place(), &[]).await;
+    }
+
+    #[test]
+    fn a_worker_behind_a_router_needs_one_port_of_one_control_node() {
+        in_private_network(|| Handle::current().block_on(only_port_443()));
+    }
+
+    async fn only_a_proxy() {
+        let mut lan = Lan::new();
+        let mut lab = found(&mut lan).await;
+        let mut inside = Inside::behind(&lan, "router", &[]);
+        let proxy = inside.start_proxy();
+        let place = inside.place().with("HTTPS_PROXY", &proxy);
+        use_workers(&mut lab, &place, &[]).await;
+        // The proxy lets nobody out to other ports, and says so.
+        let token = lab.join_token("worker");
+        let elsewhere = "remuda://10.77.0.1:1973;transport=wss";
+        let join = ["--join", elsewhere, "--token", &token, "--listen", "", "--lan", "off"];
+        let node = lab.prepare_at(&place, "w9", &join);
+        node.start();
+        node.log_says("no way through the proxy").await;
+    }
+
+    #[test]
+    fn a_worker_that_has_only_tinyproxy_gets_out_by_it() {
+        in_private_network(|| Handle::current().block_on(only_a_proxy()));
+    }
+}

@@ -44,6 +44,7 @@ pub async fn connect_client(
         issuer: None,
         allow_plaintext: false,
         source: None,
+        proxy: None,
         release: Release::CURRENT,
     };
     call(caller, url, Limits::default().dial, None).await

@@ -29,6 +29,7 @@ use crate::{
     identity::{CertificateError, CertificateFacts, Identity, NodeCertificate},
     limits::{Failures, Gate, Limits, PeerLinks},
     tls::Tls,
+    transport::proxy::Proxy,
 };
 
 /// Accepted links that wait to be taken; further ones wait outside.
@@ -89,6 +90,7 @@ struct State {
     /// The CAs whose certificates are believed, DER; none means that of the own certificate.
     trusted: Vec<Vec<u8>>,
     tls: Option<Tls>,
+    proxy: Option<Proxy>,
     release: Release,
 }
 
@@ -122,6 +124,7 @@ impl Endpoint {
             advertise,
             trusted: Vec::new(),
             tls,
+            proxy: None,
             release: Release::CURRENT,
         };
         let endpoint = Self(Arc::new(Inner {
@@ -234,6 +237,11 @@ impl Endpoint {
     /// [`Release::CURRENT`] unless said here.
     pub fn set_release(&self, release: Release) {
         self.0.state.write().unwrap_or_else(PoisonError::into_inner).release = release;
+    }
+
+    /// Dials over `wss` by way of this proxy from now on.
+    pub fn set_proxy(&self, proxy: Option<Proxy>) {
+        self.0.state.write().unwrap_or_else(PoisonError::into_inner).proxy = proxy;
     }
 
     /// Who this node is.

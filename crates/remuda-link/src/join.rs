@@ -18,6 +18,7 @@ use crate::{
     identity::{CertificateError, CertificateFacts, NodeCertificate, pin_of, public_key},
     limits::Limits,
     tls::{Trust, pinned_client},
+    transport::proxy::Proxy,
 };
 
 /// A dial that takes this long gets company.
@@ -111,22 +112,37 @@ pub async fn join(
     node: &NodeId,
     role: Role,
 ) -> Result<(NodeCertificate, join::Credentials), JoinError> {
-    join_as(Release::CURRENT, urls, token, node, role).await
+    join_with(&Joining::default(), urls, token, node, role).await
 }
 
-/// As [`join`], speaking as a node of this release.
+/// How a node joins, besides the usual.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// As which release it speaks.
+    pub release: Release,
+    /// The way out for `wss`.
+    pub proxy: Option<Proxy>,
+}
+
+impl Default for Joining {
+    fn default() -> Self {
+        Self { release: Release::CURRENT, proxy: None }
+    }
+}
+
+/// As [`join`], in some other way.
 ///
 /// # Errors
 ///
 /// As [`join`].
-pub async fn join_as(
-    release: Release,
+pub async fn join_with(
+    how: &Joining,
     urls: &[LinkUrl],
     token: &JoinToken,
     node: &NodeId,
     role: Role,
 ) -> Result<(NodeCertificate, join::Credentials), JoinError> {
-    let link = first_contact(urls, |url| contact(release, url, token, node, role)).await?;
+    let link = first_contact(urls, |url| contact(how, url, token, node, role)).await?;
     let joined = renew(&link, node, role).await;
     link.close("joined");
     let (certificate, credentials) = joined?;
@@ -170,7 +186,7 @@ where
 }
 
 pub(crate) async fn contact(
-    release: Release,
+    how: &Joining,
     url: &LinkUrl,
     token: &JoinToken,
     node: &NodeId,
@@ -188,7 +204,8 @@ pub(crate) async fn contact(
         issuer: None,
         allow_plaintext: false,
         source: None,
-        release,
+        proxy: how.proxy.clone(),
+        release: how.release,
     };
     call(caller, url, Limits::default().dial, None).await
 }

@@ -27,7 +27,7 @@ pub use endpoint::{
     Upgraded,
 };
 pub use identity::{CertificateError, CertificateFacts, Identity, KeyId, NodeCertificate, pin_of};
-pub use join::{JoinError, answer_join, join, join_as, renew};
+pub use join::{JoinError, Joining, answer_join, join, join_with, renew};
 pub use limits::Limits;
 pub use link::{CallError, CloseReason, Incoming, Link, LinkError, MAX_REPLY, Peer};
 pub use metrics::write_metrics;
@@ -36,3 +36,4 @@ pub use remuda_wire::mux::{Config as MuxConfig, Priority, Side, code};
 pub use router::Router;
 pub use stream::{RecvHalf, SendHalf, Stream, StreamError, splice};
 pub use token::{JoinToken, ParseTokenError};
+pub use transport::proxy::{ParseProxyError, Proxy};

@@ -1,6 +1,7 @@
 //! What carries a link: connecting and accepting, up to the first byte of the handshake.
 
 pub(crate) mod mem;
+pub(crate) mod proxy;
 pub(crate) mod tcp;
 pub(crate) mod ws;
 

@@ -46,6 +46,12 @@ pub(crate) struct AgentArgs {
     /// Where a control node serves a tracker, for everybody
     #[arg(long, value_name = "ADDR:PORT")]
     tracker_listen: Option<String>,
+    /// HTTP proxy for links over `wss`, as `HTTPS_PROXY`
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// Hosts that are reached without it, as `NO_PROXY`
+    #[arg(long, value_name = "HOST,…")]
+    no_proxy: Option<String>,
     /// Join token, needed at the first start
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
@@ -115,6 +121,8 @@ impl AgentArgs {
             ("lan", &self.lan),
             ("tracker", &self.tracker),
             ("tracker_listen", &self.tracker_listen),
+            ("proxy", &self.proxy),
+            ("no_proxy", &self.no_proxy),
             ("token", &self.token),
             ("token_file", &self.token_file),
             ("listen", &self.listen),

@@ -102,6 +102,7 @@ fn agent_config(
     agent.lan = config.lan;
     agent.trackers = config.trackers;
     agent.tracker_listen = config.tracker_listen;
+    agent.proxy = config.proxy;
     agent.token = config.token;
     agent.listen = config.listen;
     agent.advertise = config.advertise;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use remuda::agent::ApiListen;
-use remuda_link::JoinToken;
+use remuda_link::{JoinToken, Proxy};
 use remuda_model::Roles;
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +33,10 @@ impl Layers<'_> {
         if let Some(text) = self.cli.get(key) {
             return Some((text.clone(), Origin::Flag(setting.flag())));
         }
-        if let Some(text) = self.environment.get(setting.variable) {
+        let lower = setting.variable.to_ascii_lowercase();
+        // Other programs know these in small letters too.
+        let lower = || self.environment.get(&lower).filter(|_| lower.ends_with("_proxy"));
+        if let Some(text) = self.environment.get(setting.variable).or_else(lower) {
             return Some((text.to_owned(), Origin::Variable(setting.variable)));
         }
         self.file?.get(key).map(|(text, origin)| (text.to_owned(), origin))
@@ -131,6 +134,8 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         let path = parse::path(text)?;
         read_token(&path).map_err(|reason| format!("{}: {reason}", path.display()))
     });
+    let no_proxy = from.get("no_proxy", Some(""), |text| Ok(text.to_owned())).unwrap_or_default();
+    let proxy = from.get("proxy", None, parse::itself::<Proxy>);
     NodeConfig {
         node: from.get("name", None, parse::itself),
         data_dir: from.get("data_dir", default_dir.as_deref(), parse::path).unwrap_or_default(),
@@ -140,6 +145,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         dns_server: from.get("dns_server", None, parse::dns_server),
         trackers: from.get("tracker", None, parse::trackers).unwrap_or_default(),
         tracker_listen: from.get("tracker_listen", None, socket_address),
+        proxy: proxy.map(|proxy| proxy.except(&no_proxy)),
         lan: from.get("lan", Some("auto"), parse::lan_use).unwrap_or_default(),
         token: from.get("token", None, parse::itself::<JoinToken>).or(token_file),
         listen: from.get("listen", listen, parse::urls).unwrap_or_default(),

@@ -23,7 +23,7 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 25] = [
+pub(super) const SETTINGS: [Setting; 27] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
@@ -33,6 +33,9 @@ pub(super) const SETTINGS: [Setting; 25] = [
     setting("lan", "REMUDA_LAN"),
     setting("tracker", "REMUDA_TRACKER"),
     setting("tracker_listen", "REMUDA_TRACKER_LISTEN"),
+    // The names that other programs know; a proxy may need a password.
+    Setting { key: "proxy", variable: "HTTPS_PROXY", secret: true },
+    setting("no_proxy", "NO_PROXY"),
     // REMUDA_TOKEN is the API token of clients.
     Setting { key: "token", variable: "REMUDA_JOIN_TOKEN", secret: true },
     setting("token_file", "REMUDA_TOKEN_FILE"),

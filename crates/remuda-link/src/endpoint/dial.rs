@@ -1,10 +1,16 @@
 //! The dialling side, from a URL to a link.
 
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Release, Role, Transport};
 use remuda_wire::handshake::{ClientConfig, Established, Proof};
+use tokio::net::TcpStream;
 
 use super::{
     Inner,
@@ -16,7 +22,7 @@ use crate::{
     handshake::{HandshakeError, as_client, clock, random},
     metrics, quic,
     tls::Channel,
-    transport::{Connected, mem, resolve, tcp, ws},
+    transport::{Connected, mem, proxy::Proxy, resolve, tcp, ws},
 };
 
 /// Who dials, and how it proves itself.
@@ -35,6 +41,8 @@ pub(crate) struct Caller {
     pub(crate) allow_plaintext: bool,
     /// From which address of this machine; over QUIC the system chooses.
     pub(crate) source: Option<IpAddr>,
+    /// The way out for `wss`.
+    pub(crate) proxy: Option<Proxy>,
     /// As which release it speaks.
     pub(crate) release: Release,
 }
@@ -70,6 +78,7 @@ pub(super) async fn from_endpoint(
         issuer,
         allow_plaintext: inner.allow_plaintext,
         source,
+        proxy: state.proxy,
         release: state.release,
     };
     call(caller, url, inner.limits.dial, Some(&*inner.admission)).await
@@ -128,6 +137,14 @@ async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
     if url.transport == Transport::Mem {
         return mem::connect(url.port).map_err(refused_or);
     }
+    let proxy = caller.proxy.as_ref().filter(|proxy| proxy.is_for(&url.host));
+    if let Some(proxy) = proxy.filter(|_| url.transport == Transport::Wss) {
+        let stream = proxy.connect(&url.authority()).await.map_err(DialCause::Proxy)?;
+        let remote = format!("{} by way of {proxy}", url.authority());
+        let address = stream.peer_addr().map_err(DialCause::Connect)?;
+        let connected = encrypt(caller, stream, address).await?;
+        return upgrade(Connected { remote, is_local: false, ..connected }, url).await;
+    }
     let addresses = resolve(&url.host, url.port).await.map_err(DialCause::Resolve)?;
     let is_plain = !url.transport.is_encrypted();
     let is_remote = addresses.iter().any(|address| !address.ip().to_canonical().is_loopback());
@@ -135,22 +152,29 @@ async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
         return Err(DialCause::Plaintext);
     }
     let (stream, remote) = tcp::connect(&addresses, caller.source).await.map_err(refused_or)?;
-    let connected = if is_plain {
-        tcp::plain(stream, remote)
-    } else {
-        let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
-        tcp::tls_client(stream, remote, tls).await.map_err(DialCause::Tls)?
-    };
+    let connected =
+        if is_plain { tcp::plain(stream, remote) } else { encrypt(caller, stream, remote).await? };
     match url.transport {
-        Transport::Ws | Transport::Wss => {
-            ws::client(connected, url).await.map_err(|error| match error {
-                // With TLS 1.3, a server that rejects the client's certificate says so only now.
-                ws::Error::Io(error) if is_tls(&error) => DialCause::Tls(error),
-                error => DialCause::WebSocket(Box::new(error)),
-            })
-        }
+        Transport::Ws | Transport::Wss => upgrade(connected, url).await,
         Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem => Ok(connected),
     }
+}
+
+async fn encrypt(
+    caller: &Caller,
+    stream: TcpStream,
+    remote: SocketAddr,
+) -> Result<Connected, DialCause> {
+    let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
+    tcp::tls_client(stream, remote, tls).await.map_err(DialCause::Tls)
+}
+
+async fn upgrade(connected: Connected, url: &LinkUrl) -> Result<Connected, DialCause> {
+    ws::client(connected, url).await.map_err(|error| match error {
+        // With TLS 1.3, a server that rejects the client's certificate says so only now.
+        ws::Error::Io(error) if is_tls(&error) => DialCause::Tls(error),
+        error => DialCause::WebSocket(Box::new(error)),
+    })
 }
 
 fn is_tls(error: &io::Error) -> bool {

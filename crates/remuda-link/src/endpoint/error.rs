@@ -92,6 +92,9 @@ pub enum DialCause {
     /// The network does not get there, or it broke.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
+    /// The proxy does not let us out, or cannot be reached.
+    #[error("no way through the proxy")]
+    Proxy(#[source] io::Error),
     /// It took too long.
     #[error("no link after {} s", limit.as_secs_f32())]
     TimedOut {
@@ -138,6 +141,7 @@ impl DialError {
             | DialCause::Resolve(_)
             | DialCause::Refused(_)
             | DialCause::Connect(_)
+            | DialCause::Proxy(_)
             | DialCause::Quic(_)
             | DialCause::Lost(_) => ErrorKind::Unavailable,
             DialCause::Plaintext | DialCause::WebSocket(_) => ErrorKind::Invalid,
@@ -156,6 +160,7 @@ impl DialError {
             DialCause::Resolve(_) => "unresolved",
             DialCause::Refused(_) => "refused",
             DialCause::Connect(_) | DialCause::Quic(_) => "unreachable",
+            DialCause::Proxy(_) => "proxy",
             DialCause::TimedOut { .. } => "timed_out",
             DialCause::Plaintext => "plaintext",
             DialCause::NoCertificate => "no_certificate",
@@ -176,6 +181,9 @@ impl DialError {
             DialCause::Refused(_) => "is a node listening there, on this port and transport?",
             DialCause::Connect(_) | DialCause::Quic(_) | DialCause::TimedOut { .. } => {
                 "check the address, and whether a firewall is in between"
+            }
+            DialCause::Proxy(_) => {
+                "check --proxy (HTTPS_PROXY), and whether it allows this host and port"
             }
             DialCause::Plaintext => {
                 "use transport tls, quic or wss; allow_plaintext permits it all the same"

@@ -219,6 +219,7 @@ fn endpoint(
     let made = Endpoint::new(endpoint, supervisor.clone());
     let (endpoint, links) = made.map_err(AgentError::part("the endpoint for links"))?;
     endpoint.set_release(config.release);
+    endpoint.set_proxy(config.proxy.clone());
     Ok((endpoint, links))
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
 use remuda_discovery::tracker::TrackerUrl;
-use remuda_link::{JoinToken, Router};
+use remuda_link::{JoinToken, Proxy, Router};
 use remuda_model::{JoinUrl, Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
 
@@ -36,6 +36,8 @@ pub struct AgentConfig {
     pub trackers: Vec<TrackerUrl>,
     /// Where a control node serves such a board, for everybody.
     pub tracker_listen: Option<SocketAddr>,
+    /// The way out for links over `wss`.
+    pub proxy: Option<Proxy>,
     /// Proves that this node may join; needed until it has a certificate.
     pub token: Option<JoinToken>,
     /// Where to listen for links. Port 0 takes a free port and keeps it for later boots.
@@ -111,6 +113,7 @@ impl AgentConfig {
             lan: LanUse::Off,
             trackers: Vec::new(),
             tracker_listen: None,
+            proxy: None,
             token: None,
             listen: Vec::new(),
             advertise: Vec::new(),

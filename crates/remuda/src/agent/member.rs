@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use remuda_discovery::{Candidate, Finder, Source};
-use remuda_link::{Authority, DialError, JoinError, NodeCertificate, join_as};
+use remuda_link::{Authority, DialError, JoinError, Joining, NodeCertificate, join_with};
 use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
 use remuda_runtime::Backoff;
 use zeroize::Zeroizing;
@@ -115,11 +115,12 @@ async fn join_cluster(
     if config.join.is_empty() && !finder.asks_others() {
         return Err(AgentError::Incomplete { missing: "the address of a control node (--join)" });
     }
+    let how = Joining { release: config.release, proxy: config.proxy.clone() };
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let (certificate, credentials) = loop {
         let candidates = finder.find().await;
         let urls: Vec<_> = candidates.iter().map(|candidate| candidate.url.clone()).collect();
-        match join_as(config.release, &urls, token, &node, role).await {
+        match join_with(&how, &urls, token, &node, role).await {
             Ok(joined) => break joined,
             Err(error) if is_passing(&error, &candidates) => {
                 let delay = backoff.next_delay();

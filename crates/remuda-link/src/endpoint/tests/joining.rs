@@ -2,12 +2,12 @@
 
 use std::{slice::from_ref, time::Duration};
 
-use remuda_model::{ClusterId, Release, Role};
+use remuda_model::{ClusterId, Role};
 use remuda_wire::message::JOIN;
 
 use super::support::{Cluster, TestNode, code_of, echo, local, node, soon, url};
 use crate::{
-    CallError, CloseReason, EndpointConfig, JoinError, JoinToken, Limits, code, join,
+    CallError, CloseReason, EndpointConfig, JoinError, JoinToken, Joining, Limits, code, join,
     join::contact, renew,
 };
 
@@ -65,8 +65,9 @@ async fn one_who_knows_the_secret_may_join_and_nothing_else() {
     let at = control.listen("tls").await;
     let token = cluster.authority.join_token(Role::Control).expect("for control nodes");
     let name = node("ctl-2");
-    let link =
-        soon(contact(Release::CURRENT, &at, &token, &name, Role::Control)).await.expect("a link");
+    let link = soon(contact(&Joining::default(), &at, &token, &name, Role::Control))
+        .await
+        .expect("a link");
     let refused = soon(echo(&link, "hi")).await.expect_err("not before it has joined");
     assert!(matches!(refused, CallError::Reset { code: code::FORBIDDEN, .. }), "{refused:?}");
     let (certificate, _) = soon(renew(&link, &node("ctl-2"), Role::Control)).await.expect(JOIN);
@@ -82,7 +83,7 @@ async fn one_who_may_only_join_does_so_once_and_soon() {
     let token = cluster.authority.join_token(Role::Worker).expect("for workers");
     for transport in ["tls", "quic"] {
         let at = control.listen(transport).await;
-        let link = soon(contact(Release::CURRENT, &at, &token, &node("w-1"), Role::Worker))
+        let link = soon(contact(&Joining::default(), &at, &token, &node("w-1"), Role::Worker))
             .await
             .expect("a link");
         soon(renew(&link, &node("w-1"), Role::Worker)).await.expect("joined");

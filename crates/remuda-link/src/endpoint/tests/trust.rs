@@ -41,6 +41,7 @@ async fn claim(
         issuer: None,
         allow_plaintext: false,
         release: remuda_model::Release::CURRENT,
+        proxy: None,
         source: None,
     };
     soon(call(caller, at, limits().dial, None)).await
