@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path, process::Stdio};
 
-use remuda_e2e::{Lab, Namespace, count_files, eventually, pair, remuda};
+use remuda_e2e::{Lab, Lan, Namespace, count_files, eventually, in_private_network, pair, remuda};
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 const ALL: [&str; 3] = ["c1", "c2", "c3"];
 const WORKERS: [&str; 4] = ["w1", "w2", "w3", "w4"];
@@ -194,4 +195,45 @@ async fn a_link_between_namespaces_that_dies_without_a_word_is_missed_and_healed
     fs::write(flag(4), "").expect("a file");
     eventually("the last end", async || ended(&events), |seen| *seen == tasks).await;
     use_worker(&lab, "c1", "w1").await;
+}
+
+async fn over_sctp() {
+    let mut lan = Lan::new();
+    for machine in ["m1", "m2"] {
+        lan.add(machine);
+    }
+    let sctp = "remuda://10.77.0.1:9899;transport=sctp";
+    let plain = ["--allow-plaintext", "--lan", "off"];
+    let both = format!("remuda://10.77.0.1:1973,{sctp}");
+    let mut lab = Lab::found(&lan.place("m1"), &[&plain[..], &["--listen", &both]].concat()).await;
+    // Credentials are given over TLS only.
+    let known = [&plain[..], &["--listen", ""]].concat();
+    lab.join_at(&lan.place("m2"), "w1", &known).await;
+    for node in ["w1", "c1"] {
+        assert_eq!(lab.node_mut(node).terminate().await, Some(0));
+    }
+    lab.bootstrap(&lan.place("m1"), &[&plain[..], &["--listen", sctp]].concat()).await;
+    let token = lab.join_token("worker");
+    let join = ["--join", sctp, "--token", &token];
+    lab.add_at(&lan.place("m2"), "w1", &[&known[..], &join].concat()).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
+
+    lan.lose(3);
+    let lines = "seq 1 100000";
+    let ended = lab.cli("c1", &["exec", "w1", "--", "sh", "-c", lines]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let expected: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(ended.stdout == expected, "{} bytes", ended.stdout.len());
+    lan.heal();
+
+    // A machine that is gone without a word is missed, and found when it is back.
+    lab.node_mut("w1").kill9();
+    lab.wait_only_ready("c1", &["c1"]).await;
+    lab.node_mut("w1").start();
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
+}
+
+#[test]
+fn sctp_carries_a_worker_over_a_network_that_loses_packets() {
+    in_private_network(|| Handle::current().block_on(over_sctp()));
 }

@@ -8,13 +8,14 @@ use remuda_runtime::metrics::{Counter, Page};
 
 use crate::{CloseReason, DialError, handshake::HandshakeError};
 
-const TRANSPORTS: [Transport; 6] = [
+const TRANSPORTS: [Transport; 7] = [
     Transport::Tls,
     Transport::Tcp,
     Transport::Ws,
     Transport::Wss,
     Transport::Quic,
     Transport::Mem,
+    Transport::Sctp,
 ];
 const ROLES: [Role; 3] = [Role::Control, Role::Worker, Role::Client];
 /// As [`ended_word`] says them.
@@ -98,6 +99,7 @@ impl OpenLink {
             Transport::Wss => 3,
             Transport::Quic => 4,
             Transport::Mem => 5,
+            Transport::Sctp => 6,
         };
         let role = match role {
             Role::Control => 0,

@@ -137,7 +137,9 @@ fn with_protocol(config: &ClientConfig, transport: Transport) -> Arc<ClientConfi
 fn protocol(transport: Transport) -> Vec<u8> {
     match transport {
         Transport::Wss | Transport::Ws => b"http/1.1".to_vec(),
-        Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem => b"remuda/1".to_vec(),
+        Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem | Transport::Sctp => {
+            b"remuda/1".to_vec()
+        }
     }
 }
 

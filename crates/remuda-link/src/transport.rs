@@ -2,6 +2,7 @@
 
 pub(crate) mod mem;
 pub(crate) mod proxy;
+pub(crate) mod sctp;
 pub(crate) mod tcp;
 pub(crate) mod ws;
 

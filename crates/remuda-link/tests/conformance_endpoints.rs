@@ -83,6 +83,10 @@ mod tcp {
     crate::conformance::suite!(super::pair("tcp"));
 }
 
+mod sctp {
+    crate::conformance::suite!(super::pair("sctp"));
+}
+
 mod mem {
     crate::conformance::suite!(super::pair("mem"));
 }

@@ -30,6 +30,8 @@ pub enum Transport {
     Quic,
     /// Memory of one process.
     Mem,
+    /// SCTP in UDP datagrams, plain.
+    Sctp,
 }
 
 impl Transport {
@@ -42,6 +44,7 @@ impl Transport {
             Self::Wss => "wss",
             Self::Quic => "quic",
             Self::Mem => "mem",
+            Self::Sctp => "sctp",
         }
     }
 
@@ -53,6 +56,8 @@ impl Transport {
             Self::Ws => 1974,
             Self::Wss => 1975,
             Self::Mem => 0,
+            // The port of such datagrams, RFC 6951.
+            Self::Sctp => 9899,
         }
     }
 
@@ -66,7 +71,7 @@ impl FromStr for Transport {
     type Err = UnknownTransport;
 
     fn from_str(text: &str) -> Result<Self, UnknownTransport> {
-        [Self::Tls, Self::Tcp, Self::Ws, Self::Wss, Self::Quic, Self::Mem]
+        [Self::Tls, Self::Tcp, Self::Ws, Self::Wss, Self::Quic, Self::Mem, Self::Sctp]
             .into_iter()
             .find(|transport| transport.as_str().eq_ignore_ascii_case(text))
             .ok_or_else(|| UnknownTransport(text.chars().take(40).collect()))
@@ -75,7 +80,7 @@ impl FromStr for Transport {
 
 /// The text names no transport.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown transport `{0}`: expected tls, quic, wss, ws or tcp")]
+#[error("unknown transport `{0}`: expected tls, quic, wss, ws, tcp or sctp")]
 pub struct UnknownTransport(pub String);
 
 impl fmt::Display for Transport {

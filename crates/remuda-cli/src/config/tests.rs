@@ -68,7 +68,7 @@ fn lists_may_be_texts_or_arrays() {
 fn all_errors_come_at_once_each_with_its_place() {
     let file = "control = maybe\nname = \"A B\"\nlisten = [1]\ntpyo = 1\n[table]\n";
     let environment = [("HOME", "/h"), ("REMUDA_DRAIN_LIMIT", "5"), ("REMUDA_LOG_FORMAT", "xml")];
-    let errors = resolve(file, environment, [("labels", "a;;"), ("join", "h;transport=sctp")])
+    let errors = resolve(file, environment, [("labels", "a;;"), ("join", "h;transport=ftp")])
         .err()
         .unwrap_or_default();
     for expected in [
@@ -80,7 +80,7 @@ fn all_errors_come_at_once_each_with_its_place() {
         "REMUDA_DRAIN_LIMIT: `drain_limit`: cannot parse `5`",
         "REMUDA_LOG_FORMAT: `log_format`: `xml` is neither",
         "--labels: `labels`: cannot parse labels at character 3",
-        "--join: `join`: cannot parse URL `h;transport=sctp`: option `transport`: sctp",
+        "--join: `join`: cannot parse URL `h;transport=ftp`: option `transport`: unknown transport",
     ] {
         let found = errors.iter().any(|error| error.starts_with(expected));
         assert!(found, "{expected} is not in {errors:#?}");

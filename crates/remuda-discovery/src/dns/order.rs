@@ -18,6 +18,7 @@ pub(super) fn transport(rule: &Naptr) -> Option<Transport> {
         "remudas+d2w" | "nks+d2w" => Transport::Wss,
         "remuda+d2w" | "nk+d2w" => Transport::Ws,
         "remudas+d2u" => Transport::Quic,
+        "remuda+d2s" | "nk+d2s" => Transport::Sctp,
         _ => return None,
     })
 }

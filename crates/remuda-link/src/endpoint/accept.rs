@@ -24,7 +24,7 @@ use crate::{
     limits::{Place, Source},
     metrics, quic,
     tls::Channel,
-    transport::{Connected, Io, mem, resolve, tcp, ws},
+    transport::{Connected, Io, mem, resolve, sctp, tcp, ws},
 };
 
 /// How long an accepted link waits for somebody to take it.
@@ -59,6 +59,12 @@ async fn bind(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError>
         let listener = quic::Listener::bind(&addresses, tls).map_err(bind_error)?;
         let port = listener.port().map_err(bind_error)?;
         let run = accept_quic(Arc::clone(inner), listener);
+        inner.supervisor.spawn("listen", until_stopped(inner, run));
+        port
+    } else if url.transport == Transport::Sctp {
+        let listener = sctp::Listener::bind(&addresses).await.map_err(bind_error)?;
+        let port = listener.port();
+        let run = accept_sctp(Arc::clone(inner), listener);
         inner.supervisor.spawn("listen", until_stopped(inner, run));
         port
     } else {
@@ -107,6 +113,18 @@ async fn accept_mem(inner: Arc<Inner>, mut listener: mem::Listener) {
     while let Ok(connected) = listener.accept().await {
         let Some(place) = inner.gate.enter(Source::Memory) else { continue };
         let stranger = Stranger::new(&inner, Transport::Mem, Source::Memory, place);
+        inner.supervisor.spawn("accept", stranger.meet(async move { Some(connected) }));
+    }
+}
+
+async fn accept_sctp(inner: Arc<Inner>, mut listener: sctp::Listener) {
+    while let Some((connected, remote)) = listener.accept().await {
+        let source = Source::from(remote.ip());
+        let Some(place) = inner.gate.enter(source) else {
+            tracing::debug!(%remote, "too many connections that have not authenticated");
+            continue;
+        };
+        let stranger = Stranger::new(&inner, Transport::Sctp, source, place);
         inner.supervisor.spawn("accept", stranger.meet(async move { Some(connected) }));
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     handshake::{HandshakeError, as_client, clock, random},
     metrics, quic,
     tls::Channel,
-    transport::{Connected, mem, proxy::Proxy, resolve, tcp, ws},
+    transport::{Connected, mem, proxy::Proxy, resolve, sctp, tcp, ws},
 };
 
 /// Who dials, and how it proves itself.
@@ -39,7 +39,7 @@ pub(crate) struct Caller {
     /// Who has signed the certificate that it shows there.
     pub(crate) issuer: Option<KeyId>,
     pub(crate) allow_plaintext: bool,
-    /// From which address of this machine; over QUIC the system chooses.
+    /// From which address of this machine; over QUIC and SCTP the system chooses.
     pub(crate) source: Option<IpAddr>,
     /// The way out for `wss`.
     pub(crate) proxy: Option<Proxy>,
@@ -61,7 +61,7 @@ pub(super) async fn from_endpoint(
             issuer = Some(tls.issuer.clone());
             (Proof::Certificate, Some(tls.client(url.transport)))
         }
-        Transport::Tcp | Transport::Ws => {
+        Transport::Tcp | Transport::Ws | Transport::Sctp => {
             let secret = inner.secret.clone().ok_or_else(|| fail(DialCause::NoSecret))?;
             (Proof::Secret(secret), None)
         }
@@ -151,12 +151,17 @@ async fn carry(caller: &Caller, url: &LinkUrl) -> Result<Connected, DialCause> {
     if is_plain && is_remote && !caller.allow_plaintext {
         return Err(DialCause::Plaintext);
     }
+    if url.transport == Transport::Sctp {
+        return sctp::connect(&addresses).await.map_err(refused_or);
+    }
     let (stream, remote) = tcp::connect(&addresses, caller.source).await.map_err(refused_or)?;
     let connected =
         if is_plain { tcp::plain(stream, remote) } else { encrypt(caller, stream, remote).await? };
     match url.transport {
         Transport::Ws | Transport::Wss => upgrade(connected, url).await,
-        Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem => Ok(connected),
+        Transport::Tls | Transport::Tcp | Transport::Quic | Transport::Mem | Transport::Sctp => {
+            Ok(connected)
+        }
     }
 }
 

@@ -202,9 +202,6 @@ impl Options {
             ("transport", Some(_)) if self.transport.is_some() => {
                 Err("option `transport` is given twice".to_owned())
             }
-            ("transport", Some(value)) if value.eq_ignore_ascii_case("sctp") => {
-                Err("option `transport`: sctp is unsupported, use quic".to_owned())
-            }
             ("transport", Some(value)) => {
                 let transport = value.parse().map_err(|error| format!("option `{key}`: {error}"));
                 self.transport = Some(transport?);

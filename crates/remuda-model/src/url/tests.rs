@@ -32,6 +32,7 @@ fn what_is_accepted() {
         ("remuda://h?transport=quic", "remuda://h:1973;transport=quic"),
         (" remuda : // h : 8 ; transport = \"tcp\" \n", "remuda://h:8;transport=tcp"),
         ("remuda://x:7;transport=mem", "remuda://x:7;transport=mem"),
+        ("nkcluster://h;transport=sctp", "remuda://h:9899;transport=sctp"),
     ] {
         assert_eq!(shown(text), expected, "{text:?}");
     }
@@ -59,7 +60,6 @@ fn what_is_refused_and_why() {
         ("a,b", "unexpected ','"),
         ("u:p@h", "user and password"),
         ("remuda://u@h", "user and password"),
-        ("h;transport=sctp", "use quic"),
         ("h;transport=ftp", "unknown transport `ftp`"),
         ("h;transport", "`transport` needs a value"),
         ("h;transport=tls;transport=tls", "given twice"),
@@ -107,7 +107,7 @@ fn any_url() -> impl Strategy<Value = LinkUrl> {
         any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
         any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
     ];
-    let transport = prop::sample::select(vec!["tls", "tcp", "ws", "wss", "quic", "mem"]);
+    let transport = prop::sample::select(vec!["tls", "tcp", "ws", "wss", "quic", "mem", "sctp"]);
     (host, any::<u16>(), transport, prop::option::of("(/[a-z]{1,4}){1,3}")).prop_map(
         |(host, port, transport, path)| {
             let transport: Transport = transport.parse().unwrap();

@@ -22,7 +22,7 @@ fn only_error(error: JoinError) -> crate::DialError {
 async fn a_token_brings_a_certificate() {
     let cluster = Cluster::new();
     let control = cluster.control("ctl-1").serve();
-    for (number, transport) in ["tls", "wss", "quic", "tcp", "ws"].into_iter().enumerate() {
+    for (number, transport) in ["tls", "wss", "quic", "tcp", "ws", "sctp"].into_iter().enumerate() {
         let at = control.listen(transport).await;
         for role in [Role::Worker, Role::Control] {
             let name = format!("{role}-{number}");

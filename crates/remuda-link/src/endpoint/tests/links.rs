@@ -100,7 +100,7 @@ async fn calls_are_answered_over_every_transport() {
     let cluster = Cluster::new();
     let control = cluster.control("ctl-1").serve();
     let worker = cluster.worker("w-1");
-    for transport in ["tls", "wss", "quic", "tcp", "ws", "mem"] {
+    for transport in ["tls", "wss", "quic", "tcp", "ws", "sctp", "mem"] {
         let at = control.listen(transport).await;
         let link = soon(worker.endpoint.dial(&at)).await.expect("a link");
         assert_eq!(soon(echo(&link, "hello")).await.expect("an answer"), "hello", "{transport}");
@@ -150,7 +150,7 @@ async fn a_control_node_dials_a_worker_that_only_works() {
 async fn plaintext_stays_on_this_machine() {
     let cluster = Cluster::new();
     let control = cluster.control("ctl-1");
-    for transport in ["tcp", "ws"] {
+    for transport in ["tcp", "ws", "sctp"] {
         let open = url(&format!("remuda://0.0.0.0:0;transport={transport}"));
         let refused = control.endpoint.listen(&open).await.expect_err("plaintext");
         assert!(matches!(refused, ListenError::Plaintext { .. }), "{refused:?}");
@@ -198,7 +198,7 @@ async fn what_is_missing_is_named() {
     for transport in ["tls", "wss", "quic"] {
         assert_eq!(code_of(fresh.endpoint.dial(&local(transport)).await), "no_certificate");
     }
-    for transport in ["tcp", "ws"] {
+    for transport in ["tcp", "ws", "sctp"] {
         assert_eq!(code_of(fresh.endpoint.dial(&local(transport)).await), "no_secret");
     }
     // A port that was free a moment ago.

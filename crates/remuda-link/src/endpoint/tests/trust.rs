@@ -143,7 +143,7 @@ async fn an_unwelcome_node_is_told_why() {
     let control = cluster.control("ctl-1");
     let worker = cluster.worker("w-1");
     control.door.unwelcome.lock().expect("not poisoned").insert(node("w-1"));
-    for transport in ["tls", "quic", "wss", "tcp", "ws", "mem"] {
+    for transport in ["tls", "quic", "wss", "tcp", "ws", "sctp", "mem"] {
         let at = control.listen(transport).await;
         let error = soon(worker.endpoint.dial(&at)).await.expect_err("unwelcome");
         assert_eq!(error.code(), "node_id_in_use", "{transport}");
