@@ -26,6 +26,9 @@ const MAX_TARGETS: usize = 64;
 const MAX_LEARNT: usize = 32;
 /// A dial that takes this long gets company.
 const STAGGER: Duration = Duration::from_secs(1);
+/// How long the owner may take to be reached before another control node relays: work shall not wait
+/// for a firewall. A link that comes later replaces the relay.
+const RELAY_AFTER: Duration = Duration::from_secs(3);
 /// Dials at the same time.
 const MAX_DIALS: usize = 4;
 /// Between searches after the first minute; during that, at most [`SOON`].
@@ -223,7 +226,8 @@ impl Core {
             (Some(current), Some((owner, addresses))) => {
                 let targets = self.ways_to(&owner, &addresses);
                 let fallback = current.link;
-                search.redirect = Some(Redirect { owner, targets, fallback });
+                let relay_at = now + RELAY_AFTER;
+                search.redirect = Some(Redirect { owner, targets, fallback, relay_at });
             }
             (Some(current), None) => {
                 if self.outdated == Some(current.link) {
@@ -323,7 +327,13 @@ impl Core {
         match outcome {
             Ok((link, far)) => {
                 self.links.insert(link, Known { far, dialled: true });
+                let relayed = self.session.as_ref().is_some_and(|current| current.relayed);
                 if wanted {
+                    self.announce(link, out);
+                } else if relayed && self.search.is_none() {
+                    // It comes late; it may be a shorter way than the present one.
+                    self.wait_until = None;
+                    self.search = Some(Search::default());
                     self.announce(link, out);
                 } else {
                     self.release(link, out);
@@ -366,7 +376,7 @@ impl Core {
             }
             Ok(Placement::Redirect { epoch, owner, addresses }) if self.takes(epoch, false) => {
                 self.epoch = epoch;
-                self.redirect(link, owner, &addresses, out);
+                self.redirect(now, link, owner, &addresses, out);
                 self.advance(now, out);
             }
             Ok(_) => {
@@ -395,14 +405,22 @@ impl Core {
             })
     }
 
-    fn redirect(&mut self, link: LinkId, owner: NodeId, to: &[LinkUrl], out: &mut Vec<Effect>) {
+    fn redirect(
+        &mut self,
+        now: Duration,
+        link: LinkId,
+        owner: NodeId,
+        to: &[LinkUrl],
+        out: &mut Vec<Effect>,
+    ) {
         let targets = self.ways_to(&owner, to);
         let Some(search) = &mut self.search else { return };
         search.hops += 1;
         // The first that has redirected is the one that can relay.
         let fallback = search.redirect.as_ref().map_or(link, |redirect| redirect.fallback);
         let possible = search.hops <= MAX_HOPS && !search.unreachable.contains(&owner);
-        search.redirect = possible.then_some(Redirect { owner, targets, fallback });
+        let relay_at = now + RELAY_AFTER;
+        search.redirect = possible.then_some(Redirect { owner, targets, fallback, relay_at });
         if fallback != link || !possible {
             self.release(link, out);
         }
@@ -539,10 +557,23 @@ impl Core {
     fn tick(&mut self, now: Duration, out: &mut Vec<Effect>) {
         match &self.search {
             None if self.wait_until.is_some_and(|at| at <= now) => self.begin(now, out),
+            Some(search) if search.relay_at().is_some_and(|at| at <= now) => {
+                self.stop_dialling();
+                self.advance(now, out);
+            }
             Some(search) if search.next_deadline().is_some_and(|at| at <= now) => {
                 self.advance(now, out);
             }
             _ => (),
+        }
+    }
+
+    /// Waits no longer for ways to the owner that was named.
+    fn stop_dialling(&mut self) {
+        let Some(search) = &mut self.search else { return };
+        search.phase = Phase::default();
+        if let Some(redirect) = &mut search.redirect {
+            redirect.targets.clear();
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Redirect {
     pub(super) targets: VecDeque<Target>,
     /// Where to announce when there is no way.
     pub(super) fallback: LinkId,
+    /// When that is done although dials are under way.
+    pub(super) relay_at: Duration,
 }
 
 /// One search for the owner.
@@ -63,7 +65,14 @@ impl Search {
         let Phase::Dialling { dials, company_at } = &self.phase else { return None };
         let targets = self.redirect.as_ref().map_or(&self.targets, |redirect| &redirect.targets);
         let may_join = !targets.is_empty() && dials.len() < MAX_DIALS;
-        may_join.then_some(*company_at)
+        let company_at = may_join.then_some(*company_at);
+        company_at.into_iter().chain(self.relay_at()).min()
+    }
+
+    /// When a redirect that waits for dials has waited long enough.
+    pub(super) fn relay_at(&self) -> Option<Duration> {
+        let is_dialling = matches!(self.phase, Phase::Dialling { .. });
+        self.redirect.as_ref().filter(|_| is_dialling).map(|redirect| redirect.relay_at)
     }
 
     /// Whether the search still waits for this dial, which has ended.

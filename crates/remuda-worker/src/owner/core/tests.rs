@@ -186,6 +186,26 @@ fn an_owner_that_cannot_be_dialled_is_reached_through_the_first() {
 }
 
 #[test]
+fn an_owner_that_does_not_answer_is_reached_through_the_first_until_it_does() {
+    let mut play = Play::new().with(Input::Candidates(vec![url(1)]));
+    play.dial_reaches(1, "c1");
+    play.answer(1, redirect("c2", 2));
+    let (late, _) = play.dial();
+    assert_eq!(play.core.next_deadline(), Some(play.now + RELAY_AFTER));
+    play.now += RELAY_AFTER;
+    play.give(Input::Tick);
+    play.announces(1, &["c2"]);
+    play.answer(1, Placement::Relay { epoch: Epoch(5), owner: node("c2") });
+    let relayed = play.opens();
+    assert_eq!(play.core.next_deadline(), None);
+    play.give(Input::Dialled { dial: late, outcome: Ok((2, far("c2"))) });
+    play.announces(2, &[]);
+    play.answer(2, Placement::Owned { epoch: Epoch(5) });
+    play.opens();
+    assert!(play.effects.contains(&Effect::End { session: relayed }), "{:?}", play.effects);
+}
+
+#[test]
 fn a_node_that_insists_on_an_unreachable_owner_is_left() {
     let mut play = Play::new().with(Input::Candidates(vec![url(1)]));
     play.dial_reaches(1, "c1");
