@@ -253,10 +253,11 @@ impl Worker {
     }
 
     /// Somebody has dialled this worker; the link's streams must be served by a router that knows
-    /// this worker. Only links of control nodes are used. When many wait already, it is not looked
-    /// at.
+    /// this worker. Only links of other control nodes are used: one of this very node is the far end
+    /// of what its worker has dialled. When many wait already, it is not looked at.
     pub fn offer(&self, link: Link) {
-        if link.peer().role != Role::Control {
+        let peer = link.peer();
+        if peer.role != Role::Control || peer.node == self.agent.node {
             return;
         }
         if self.news.try_send(News::Offered(link)).is_err() {

@@ -58,10 +58,15 @@ fn peer(name: &str, role: Role, port: u16, dialled: bool) -> Peer {
 
 /// The two ends of a link between worker `w1` and a control node: first the worker's.
 fn link(port: u16, worker_dials: bool, role: Role) -> (Link, Link) {
+    link_with(&format!("c{port}"), port, worker_dials, role)
+}
+
+/// The same with a name for the control node.
+fn link_with(name: &str, port: u16, worker_dials: bool, role: Role) -> (Link, Link) {
     let (here, there) = tokio::io::duplex(64 << 10);
     let (a, b) =
         if worker_dials { (Side::Dialer, Side::Listener) } else { (Side::Listener, Side::Dialer) };
-    let control = peer(&format!("c{port}"), role, port, worker_dials);
+    let control = peer(name, role, port, worker_dials);
     let worker = peer("w1", Role::Worker, 0, !worker_dials);
     let config = MuxConfig::default;
     (Link::start_mux(here, a, control, config()), Link::start_mux(there, b, worker, config()))
@@ -148,6 +153,13 @@ impl Node {
         self.worker.register(&mut router);
         let (served, supervisor) = (here.clone(), self.supervisor.clone());
         self.supervisor.spawn("link", async move { router.serve(served, &supervisor).await });
+        self.worker.offer(here);
+        there
+    }
+
+    /// The link that a control node gets to see when its own worker part dials it.
+    pub(super) fn dial_itself(&self) -> Link {
+        let (here, there) = link_with("w1", 0, false, Role::Control);
         self.worker.offer(here);
         there
     }

@@ -128,6 +128,19 @@ async fn a_link_from_a_control_node_is_used() {
 }
 
 #[tokio::test]
+async fn the_far_end_of_its_own_link_is_no_control_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start(dir.path(), true, &[]).await;
+    node.status(NodeStatus::Connecting).await;
+    let _far_end = node.dial_itself();
+    node.candidates.send_replace(vec![url(3)]);
+    let (port, link) = node.next_link().await;
+    assert_eq!(port, 3);
+    answer(&link, Ok(Placement::Owned { epoch: Epoch(5) })).await;
+    Owner::welcome(link, 5, 0).await;
+}
+
+#[tokio::test]
 async fn a_refused_worker_goes_on_to_the_next_node() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::start(dir.path(), true, &[1, 2]).await;

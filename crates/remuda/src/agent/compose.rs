@@ -90,7 +90,7 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     fastrand::shuffle(&mut known);
     let (candidates, receiver) = watch::channel(known.clone());
     if let Some(control) = &control {
-        control.set_addresses(advertised);
+        control.set_addresses(advertised.clone());
         control.start(endpoint.clone());
         found_or_enlist(control, &member, &receiver).await?;
         let told = if config.advertise.is_empty() { &listening } else { &config.advertise };
@@ -108,7 +108,8 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     }
     credentials.keep_fresh(candidates.subscribe(), &supervisor);
     let status = worker.status();
-    let lookout = Lookout { finder, known, status, subnet: subnet.clone() };
+    let own = listening.iter().chain(&advertised).cloned().collect();
+    let lookout = Lookout { finder, known, status, subnet: subnet.clone(), own };
     lookout.start(control.clone(), candidates, &supervisor);
     worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {

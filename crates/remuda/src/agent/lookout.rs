@@ -1,9 +1,9 @@
 //! Looks for control nodes as long as this node has none.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use remuda_control::Control;
-use remuda_discovery::Finder;
+use remuda_discovery::{Finder, lan::own_addresses};
 use remuda_model::{LinkUrl, NodeStatus, Transport};
 use remuda_runtime::{Backoff, Supervisor};
 use tokio::sync::watch;
@@ -22,6 +22,8 @@ pub(super) struct Lookout {
     pub(super) known: Vec<LinkUrl>,
     pub(super) status: watch::Receiver<NodeStatus>,
     pub(super) subnet: Subnet,
+    /// Where this node itself can be dialled.
+    pub(super) own: Vec<LinkUrl>,
 }
 
 impl Lookout {
@@ -69,12 +71,20 @@ impl Lookout {
         }
     }
 
-    /// The control part of this very node stays first.
+    /// The control part of this very node stays first, and its other addresses are left out: what
+    /// finds control nodes may find it too.
     fn show(&self, found: Vec<LinkUrl>, candidates: &watch::Sender<Vec<LinkUrl>>) {
+        let machine = own_addresses();
+        let is_own = |url: &LinkUrl| {
+            let here = url.host.parse::<Ipv4Addr>().is_ok_and(|ip| machine.contains(&ip));
+            let listens = |own: &LinkUrl| (own.port, own.transport) == (url.port, url.transport);
+            self.own.contains(url) || (here && self.own.iter().any(listens))
+        };
         candidates.send_if_modified(|shown| {
             let own = shown.iter().filter(|url| url.transport == Transport::Mem).cloned();
+            let found = found.into_iter().filter(|url| !is_own(url));
             let mut urls: Vec<_> = own.chain(found).collect();
-            for url in &self.known {
+            for url in self.known.iter().filter(|url| !is_own(url)) {
                 if !urls.contains(url) {
                     urls.push(url.clone());
                 }
