@@ -15,6 +15,7 @@ const MEASUREMENTS: &[(&str, &[(&str, &str)])] = &[
     ("rpc", &[("erl", "erlang-base"), ("nats-server", "nats-server")]),
     ("fleet", &[]),
     ("store", &[("etcd", "etcd-server")]),
+    ("discover", &[("dnsmasq", "dnsmasq-base")]),
     ("failover", &[]),
     ("idle", &[]),
     ("dev", &[]),

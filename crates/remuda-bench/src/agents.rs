@@ -104,10 +104,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts it below a directory and waits until every node is ready.
     pub(crate) async fn start(below: &Path, controls: usize, workers: usize) -> Result<Self> {
-        let dir = TempDir::with_prefix_in("remuda-bench-", below)?;
-        let mut cluster = Self { nodes: Vec::new(), admin: String::new(), dir };
-        cluster.add("c1", &["--control", "--bootstrap"]).await?;
-        cluster.admin = cluster.read("admin-token")?;
+        let mut cluster = Self::found(below, &[]).await?;
         let url = cluster.link(0)?.to_string();
         for number in 2..=controls {
             let token = cluster.read("join-token-control")?;
@@ -122,7 +119,25 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Starts a cluster of one control node, with further arguments.
+    pub(crate) async fn found(below: &Path, more: &[&str]) -> Result<Self> {
+        let dir = TempDir::with_prefix_in("remuda-bench-", below)?;
+        let mut cluster = Self { nodes: Vec::new(), admin: String::new(), dir };
+        cluster.add("c1", &[&["--control", "--bootstrap"], more].concat()).await?;
+        cluster.admin = cluster.read("admin-token")?;
+        Ok(cluster)
+    }
+
     async fn add(&mut self, name: &str, more: &[&str]) -> Result<()> {
+        let mut node = self.prepare(name, more)?;
+        node.start()?;
+        node.ready().await?;
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// A node that does not run yet.
+    pub(crate) fn prepare(&self, name: &str, more: &[&str]) -> Result<Node> {
         let dir = self.dir.path().join(name);
         let text = dir.to_str().context("a path in UTF-8")?.to_owned();
         let mut arguments =
@@ -133,11 +148,7 @@ impl Cluster {
         }
         arguments.extend(more);
         let arguments = arguments.into_iter().map(str::to_owned).collect();
-        let mut node = Node { name: name.parse()?, dir, arguments, child: None };
-        node.start()?;
-        node.ready().await?;
-        self.nodes.push(node);
-        Ok(())
+        Ok(Node { name: name.parse()?, dir, arguments, child: None })
     }
 
     /// A file of the first node: its tokens.

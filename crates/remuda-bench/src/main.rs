@@ -6,6 +6,7 @@ mod build;
 mod child;
 mod cluster;
 mod dev;
+mod discover;
 mod failover;
 mod fleet;
 mod idle;
@@ -37,11 +38,12 @@ usage: remuda-bench MEASUREMENT [OPTION…]
                     [--callers 1,16,64,256] [--voters 1,3] [--dir DIR]
   failover          from kill -9 of a control node to the next write and the next request
                     [--dir DIR]
+  discover          from the start of an agent to a ready node, by each way of finding the cluster
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
   build             seconds of a cold and of an incremental release build (takes minutes)
 
-The first four also take --rounds N, --json for programs, and --quick to see that they work.";
+The first five also take --rounds N, --json for programs, and --quick to see that they work.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -52,6 +54,7 @@ async fn main() -> Result<()> {
         ["fleet", words @ ..] => fleet::run(words).await,
         ["store", words @ ..] => store::run(words).await,
         ["failover", words @ ..] => failover::run(words).await,
+        ["discover", words @ ..] => discover::run(words).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),
