@@ -1,6 +1,10 @@
 //! Asks name servers.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use hickory_resolver::{
     TokioResolver,
@@ -24,7 +28,9 @@ const CACHE: u64 = 256;
 /// A client of name servers, with a cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Resolver {
-    inner: Option<TokioResolver>,
+    server: Option<SocketAddr>,
+    /// Made with the first question: most nodes are given addresses, and never ask.
+    inner: Arc<OnceLock<Option<TokioResolver>>>,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -36,6 +42,14 @@ impl std::fmt::Debug for Resolver {
 impl Resolver {
     /// Asks the name servers of the system (`/etc/resolv.conf`), or this one only.
     pub fn new(server: Option<SocketAddr>) -> Self {
+        Self { server, inner: Arc::default() }
+    }
+
+    fn inner(&self) -> Option<&TokioResolver> {
+        self.inner.get_or_init(|| Self::make(self.server)).as_ref()
+    }
+
+    fn make(server: Option<SocketAddr>) -> Option<TokioResolver> {
         let made = match server {
             Some(server) => TokioResolver::builder_with_config(
                 ResolverConfig::from_parts(None, Vec::new(), vec![only(server)]),
@@ -50,15 +64,14 @@ impl Resolver {
                 }
             },
         };
-        let inner = made.and_then(|mut builder| {
+        made.and_then(|mut builder| {
             let options = builder.options_mut();
             options.timeout = ANSWER;
             options.attempts = 2;
             options.cache_size = CACHE;
             let built = builder.build();
             built.inspect_err(|error| tracing::warn!(%error, "names are left to the system")).ok()
-        });
-        Self { inner }
+        })
     }
 
     /// What an address amounts to, the best first; never empty.
@@ -102,7 +115,7 @@ impl Resolver {
                 answers.srv.insert(name, records);
             }
             Question::Addresses(name) => {
-                let found = match &self.inner {
+                let found = match self.inner() {
                     Some(inner) => inner.lookup_ip(name.as_str()).await,
                     None => return drop(answers.addresses.insert(name, Vec::new())),
                 };
@@ -117,7 +130,7 @@ impl Resolver {
     }
 
     async fn records(&self, name: &str, kind: RecordType) -> Vec<RData> {
-        let Some(inner) = &self.inner else { return Vec::new() };
+        let Some(inner) = self.inner() else { return Vec::new() };
         match inner.lookup(name, kind).await {
             Ok(found) => found.answers().iter().map(|record| record.data.clone()).collect(),
             Err(error) => {

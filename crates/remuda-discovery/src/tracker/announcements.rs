@@ -12,14 +12,16 @@ use crate::lan::{Announcement, Announcer, INTERVAL, Key};
 
 /// Where the announcement stands in `data`, in base64.
 const FIELD: &str = "remuda";
-/// The longest pause after a tracker was out of reach.
+/// The shortest pause after a tracker was out of reach.
+const SOON: Duration = Duration::from_millis(200);
+/// The longest of the random pauses that come on top.
 const LATE: Duration = Duration::from_secs(30);
 
 /// Pins a control node up on a tracker every few seconds, and takes it down in the end.
 pub fn keep_announced(url: TrackerUrl, announcer: Announcer, supervisor: &Supervisor) {
     let stop = supervisor.token();
     supervisor.spawn("tracker announcements", async move {
-        let mut backoff = Backoff::new(INTERVAL, LATE, fastrand::u64(..));
+        let mut backoff = Backoff::new(SOON, LATE, fastrand::u64(..));
         let mut is_there = true;
         loop {
             let announced = announce(&url, &packet(&announcer, true)).await;
@@ -33,7 +35,7 @@ pub fn keep_announced(url: TrackerUrl, announcer: Announcer, supervisor: &Superv
                     if std::mem::take(&mut is_there) {
                         tracing::warn!(error = %remuda_model::Chain(&error), "a tracker is lost");
                     }
-                    INTERVAL + backoff.next_delay()
+                    SOON + backoff.next_delay()
                 }
             };
             tokio::select! {

@@ -95,14 +95,14 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
         found_or_enlist(control, &member, &receiver).await?;
         let told = if config.advertise.is_empty() { &listening } else { &config.advertise };
         let announcer = announcer(control, &member, told.clone());
-        for tracker in &config.trackers {
-            keep_announced(tracker.clone(), announcer.clone(), &supervisor);
-        }
-        subnet.announce(announcer);
         if let Some(listen) = config.tracker_listen {
             let served = tracker::serve(listen, &supervisor).await;
             served.map_err(|source| AgentError::Tracker { listen, source })?;
         }
+        for tracker in &config.trackers {
+            keep_announced(tracker.clone(), announcer.clone(), &supervisor);
+        }
+        subnet.announce(announcer);
         let own = own_control(&endpoint).await?;
         candidates.send_modify(|urls| urls.insert(0, own));
     }
