@@ -22,7 +22,9 @@ pub struct JoinToken {
 
 /// The text is no join token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a join token: expected `rmd1.<cluster>.<pin>.<secret>` as `remuda token` prints it")]
+#[error(
+    "not a join token: expected `rmd1.<cluster>.<pin>.<secret>` as `remuda cluster join-token` prints it"
+)]
 pub struct ParseTokenError;
 
 impl FromStr for JoinToken {

@@ -72,7 +72,12 @@ async fn open(address: SocketAddr) -> io::Result<Connected> {
     udp.connect(address).await?;
     let mut config = ClientConfig::new();
     config.transport = Arc::new(transport());
-    let endpoint = sctp_proto::Endpoint::new(Arc::new(EndpointConfig::new()), None);
+    // Nobody is taken in by it; the library wants to know all the same how it would be done.
+    let mut server = ServerConfig::new();
+    server.transport = Arc::new(transport());
+    let server = Some(Arc::new(server));
+    let mut endpoint = sctp_proto::Endpoint::new(Arc::new(EndpointConfig::new()), server);
+    endpoint.reject_new_associations();
     let io = Socket::dial(udp, endpoint, config, address).await?;
     Ok(tcp::plain(io, address))
 }
@@ -105,5 +110,52 @@ impl Listener {
     pub(crate) async fn accept(&mut self) -> Option<(Connected, SocketAddr)> {
         let (io, remote) = self.accepted.recv().await?;
         Some((tcp::plain(io, remote), remote))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use sctp_proto::Payload;
+
+    use super::*;
+
+    /// Passes datagrams on between whoever speaks first and a listener. The first one is answered
+    /// with somebody's wish to connect.
+    async fn meddle(udp: UdpSocket, listener: SocketAddr) {
+        let mut buffer = vec![0; 2048];
+        let (mut length, dialler) = udp.recv_from(&mut buffer).await.expect("a datagram");
+        let mut config = ClientConfig::new();
+        config.transport = Arc::new(transport());
+        let mut endpoint = sctp_proto::Endpoint::new(Arc::new(EndpointConfig::new()), None);
+        let (_, mut stranger) = endpoint.connect(config, dialler).expect("begins");
+        let first = stranger.poll_transmit(Instant::now()).expect("its first packet");
+        let Payload::RawEncode(packets) = first.payload else { panic!("to be sent") };
+        for packet in packets {
+            udp.send_to(&packet, dialler).await.expect("sent");
+        }
+        let mut to = listener;
+        loop {
+            udp.send_to(&buffer[..length], to).await.expect("sent");
+            let (next, from) = udp.recv_from(&mut buffer).await.expect("a datagram");
+            length = next;
+            to = if from == dialler { listener } else { dialler };
+        }
+    }
+
+    #[tokio::test]
+    async fn who_dials_takes_nobody_in() {
+        let home: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+        let mut listener = Listener::bind(&[home]).await.expect("binds");
+        let udp = UdpSocket::bind(home).await.expect("binds");
+        let at = udp.local_addr().expect("bound");
+        let meddling = meddle(udp, (Ipv4Addr::LOCALHOST, listener.port()).into());
+        let met = async { tokio::join!(connect(std::slice::from_ref(&at)), listener.accept()) };
+        let met = tokio::select! {
+            met = timeout(Duration::from_secs(10), met) => met.expect("in time"),
+            () = meddling => unreachable!("it never ends"),
+        };
+        assert!(met.0.is_ok() && met.1.is_some());
     }
 }

@@ -65,6 +65,15 @@ impl Ready {
         Self::Listener { accepted, remote, half_open: Counted(Arc::clone(half_open)) }
     }
 
+    /// Waits until nobody wants the association any more: the dial was given up.
+    async fn unwanted(&mut self) {
+        match self {
+            Self::Dialler(sender) => sender.closed().await,
+            Self::Listener { accepted, .. } => accepted.closed().await,
+            Self::Told => pending().await,
+        }
+    }
+
     /// Hands the link's end of the association over, or says why there is none. Whether somebody
     /// took it.
     fn tell(&mut self, outcome: io::Result<DuplexStream>) -> bool {
@@ -101,7 +110,11 @@ pub(super) async fn run(
     mut ready: Ready,
 ) {
     let limit = matches!(ready, Ready::Listener { .. }).then_some(HALF_OPEN);
-    let ended = match open(&mut association, &outlet, &mut events, limit).await {
+    let opened = tokio::select! {
+        opened = open(&mut association, &outlet, &mut events, limit) => opened,
+        () = ready.unwanted() => Err(io::ErrorKind::ConnectionAborted.into()),
+    };
+    let ended = match opened {
         Ok(()) => {
             let (ours, theirs) = duplex(PIPE);
             if ready.tell(Ok(theirs)) {
