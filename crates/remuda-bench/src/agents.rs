@@ -146,6 +146,9 @@ impl Cluster {
         if more.contains(&"--control") {
             arguments.extend(["--api", "127.0.0.1:0"]);
         }
+        if !more.contains(&"--lan") {
+            arguments.extend(["--lan", "off"]);
+        }
         arguments.extend(more);
         let arguments = arguments.into_iter().map(str::to_owned).collect();
         Ok(Node { name: name.parse()?, dir, arguments, child: None })

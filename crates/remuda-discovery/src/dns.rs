@@ -54,6 +54,34 @@ pub struct Answers {
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
 }
 
+/// One answer; without records where there are none, or the question failed.
+#[derive(Debug)]
+enum Answer {
+    Naptr(String, Vec<Naptr>),
+    Srv(String, Vec<Srv>),
+    Addresses(String, Vec<IpAddr>),
+}
+
+impl Answers {
+    fn add(&mut self, answer: Answer) {
+        match answer {
+            Answer::Naptr(name, records) => drop(self.naptr.insert(name, records)),
+            Answer::Srv(name, records) => drop(self.srv.insert(name, records)),
+            Answer::Addresses(name, found) => drop(self.addresses.insert(name, found)),
+        }
+    }
+}
+
+/// What may be proposed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    /// Transports without encryption, although the address does not say so itself.
+    pub plaintext: bool,
+    /// Names of hosts stay names where HTTP is spoken: whoever stands in between may know them better,
+    /// or choose by them.
+    pub keep_names: bool,
+}
+
 /// A rule of RFC 3403 (S-NAPTR as in RFC 3263: only terminal rules without a regular expression).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naptr {
@@ -97,15 +125,14 @@ pub enum Progress {
 ///
 /// Every call adds to `answers` whatever it asked for before; after at most six, it is found. An
 /// address that DNS knows nothing about amounts to itself, with the defaults: the system may find
-/// its host elsewhere. Transports without encryption are left out unless `plaintext` is allowed or
-/// the address itself says so.
+/// its host elsewhere.
 pub fn expand(
     url: &JoinUrl,
     answers: &Answers,
-    plaintext: bool,
+    rules: Rules,
     random: &mut fastrand::Rng,
 ) -> Progress {
-    let mut lookup = Lookup { answers, plaintext, random, missing: Vec::new() };
+    let mut lookup = Lookup { answers, rules, random, missing: Vec::new() };
     let itself = LinkUrl::from(url.clone());
     let mut found = if !url.is_name() {
         vec![itself.clone()]
@@ -123,7 +150,7 @@ pub fn expand(
 
 struct Lookup<'a> {
     answers: &'a Answers,
-    plaintext: bool,
+    rules: Rules,
     random: &'a mut fastrand::Rng,
     missing: Vec<Question>,
 }
@@ -159,7 +186,7 @@ impl Lookup<'_> {
         };
         let usable = rules.iter().filter_map(|rule| {
             let transport = order::transport(rule)?;
-            (self.plaintext || transport.is_encrypted()).then_some((rule, transport))
+            (self.rules.plaintext || transport.is_encrypted()).then_some((rule, transport))
         });
         let mut usable: Vec<_> = usable.collect();
         let lowest = usable.iter().map(|(rule, _)| rule.order).min();
@@ -201,7 +228,8 @@ impl Lookup<'_> {
 
     /// The addresses of the host of a URL, each in its place.
     fn hosts(&mut self, url: &LinkUrl) -> Vec<LinkUrl> {
-        if url.host.parse::<IpAddr>().is_ok() {
+        let speaks_http = matches!(url.transport, Transport::Ws | Transport::Wss);
+        if url.host.parse::<IpAddr>().is_ok() || (self.rules.keep_names && speaks_http) {
             return vec![url.clone()];
         }
         let Some(addresses) = self.answers.addresses.get(&url.host) else {

@@ -12,7 +12,7 @@ use remuda_model::{Chain, ClusterId, JoinUrl, LinkUrl};
 use remuda_runtime::wall_ms;
 
 use crate::{
-    dns::Resolver,
+    dns::{Resolver, Rules},
     lan::{Key, Lan, Neighbour},
     tracker::{self, Told, TrackerUrl},
 };
@@ -40,13 +40,17 @@ pub struct Sources {
     pub key: Option<Key>,
     /// Whether others may propose transports without encryption.
     pub plaintext: bool,
+    /// Whether the system, or a proxy, resolves the names of hosts where HTTP is spoken.
+    pub keep_names: bool,
 }
 
 /// Where an address was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// An operator gave it, or the name for which DNS gave it.
+    /// An operator gave it.
     Given,
+    /// DNS gave it for a name that an operator gave.
+    Dns,
     /// A tracker lists it.
     Tracker,
     /// Somebody on the subnet announced it.
@@ -60,6 +64,8 @@ pub struct Candidate {
     pub url: LinkUrl,
     /// Where it comes from.
     pub source: Source,
+    /// Whether an operator gave it, or whoever announced it knows the join secret.
+    pub trusted: bool,
 }
 
 /// Finds candidates. Cheap to clone.
@@ -93,6 +99,15 @@ impl Finder {
         self.shared.lan.get().is_some() || !self.shared.sources.trackers.is_empty()
     }
 
+    /// Waits until a control node with a seal is heard on the subnet that was not heard before. Cancel
+    /// safe.
+    pub async fn news(&self) {
+        match self.shared.lan.get() {
+            Some(lan) => lan.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Asks all sources and lists what they propose now, the best first: the given addresses in
     /// random order, each in place of what DNS makes of it; then the control nodes that trackers list
     /// and that are heard on the subnet, those that know the join secret first. At most
@@ -107,8 +122,9 @@ impl Finder {
             others.into_iter().partition(|proposal| proposal.verified);
         let plaintext = self.shared.sources.plaintext;
         let candidates = |proposals: Vec<Proposal>| {
-            let all = proposals.into_iter().flat_map(|Proposal { addresses, source, .. }| {
-                addresses.into_iter().map(move |url| Candidate { url, source })
+            let all = proposals.into_iter().flat_map(|Proposal { addresses, source, verified }| {
+                let candidate = move |url| Candidate { url, source, trusted: verified };
+                addresses.into_iter().map(candidate)
             });
             all.filter(move |candidate| plaintext || candidate.url.transport.is_encrypted())
         };
@@ -120,9 +136,13 @@ impl Finder {
         let Shared { sources, resolver, .. } = &*self.shared;
         let mut join: Vec<_> = sources.join.iter().collect();
         fastrand::shuffle(&mut join);
-        let expanded = join.into_iter().map(|url| resolver.expand(url, sources.plaintext));
-        let expanded = join_all(expanded).await.into_iter().flatten();
-        expanded.map(|url| Candidate { url, source: Source::Given }).collect()
+        let rules = Rules { plaintext: sources.plaintext, keep_names: sources.keep_names };
+        let expanded = join.into_iter().map(async |url| {
+            let source = if url.is_name() { Source::Dns } else { Source::Given };
+            let found = resolver.expand(url, rules).await.into_iter();
+            found.map(|url| Candidate { url, source, trusted: true }).collect::<Vec<_>>()
+        });
+        join_all(expanded).await.into_iter().flatten().collect()
     }
 
     async fn heard(&self) -> Vec<Proposal> {
@@ -182,7 +202,8 @@ mod tests {
     fn nothing_is_listed_twice_and_floods_are_cut() {
         let urls = (0..4000_u16).map(|n| format!("10.0.0.1:{}", n % 2000));
         let urls = urls.map(|text| text.parse().expect("a URL"));
-        let listed = unique(urls.map(|url| Candidate { url, source: Source::Subnet }));
+        let listed =
+            unique(urls.map(|url| Candidate { url, source: Source::Subnet, trusted: false }));
         assert_eq!(listed.len(), MAX_CANDIDATES);
         let ports: BTreeSet<_> = listed.iter().map(|candidate| candidate.url.port).collect();
         assert_eq!(ports.len(), MAX_CANDIDATES);

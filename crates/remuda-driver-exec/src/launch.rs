@@ -120,6 +120,13 @@ fn check_texts(spec: &ExecSpec) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a variable of the agent is not for its tasks: its own ones may hold its join token, and a
+/// proxy the password of an account.
+fn is_private(name: &OsStr, value: &OsStr) -> bool {
+    let is_proxy = name.to_ascii_lowercase().as_bytes().ends_with(b"_proxy");
+    name.as_bytes().starts_with(b"REMUDA_") || (is_proxy && value.as_bytes().contains(&b'@'))
+}
+
 fn environment(
     spec: &ExecSpec,
     account: Option<&user::Account>,
@@ -128,8 +135,7 @@ fn environment(
 ) -> Vec<(OsString, OsString)> {
     let mut all = std::collections::BTreeMap::<OsString, OsString>::new();
     if !spec.clear_env {
-        // The agent's own variables may hold its join token.
-        all.extend(env::vars_os().filter(|(name, _)| !name.as_bytes().starts_with(b"REMUDA_")));
+        all.extend(env::vars_os().filter(|(name, value)| !is_private(name, value)));
     }
     if let Some(account) = account {
         for (name, value) in account.variables() {

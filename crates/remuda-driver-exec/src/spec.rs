@@ -16,7 +16,7 @@ pub struct ExecSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Whether to begin with an empty environment instead of the agent's. The agent's own
-    /// variables (`REMUDA_…`) are never handed on.
+    /// variables (`REMUDA_…`), and those that name a proxy with a password, are never handed on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clear_env: bool,
     /// The working directory, absolute; by default that of the agent, or the user's home when

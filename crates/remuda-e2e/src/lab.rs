@@ -158,6 +158,10 @@ impl Lab {
         if !extra.contains(&"--listen") {
             arguments.extend(["--listen", "remuda://127.0.0.1:0"]);
         }
+        if *place == Place::default() && !extra.contains(&"--lan") {
+            // Nothing is said on the networks of this machine.
+            arguments.extend(["--lan", "off"]);
+        }
         if extra.contains(&"--control") && !extra.contains(&"--api") {
             arguments.extend(["--api", "127.0.0.1:0"]);
         }

@@ -76,6 +76,30 @@ mod namespaces_with_dnsmasq {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_name_that_is_partly_wrong_ends_no_attempt_to_join() {
+        let (near, far) = pair();
+        let mut lab = Lab::found(&near.place(), &["--listen", &listen(&near, 7107)]).await;
+        let liar = Lab::found(&near.place(), &["--listen", &listen(&near, 7108)]).await;
+        let host = "host-record=c1.example,10.77.0.1";
+        let wrong = "srv-host=_remuda._tls.herd.example,c1.example,7108,1,1";
+        // One is another cluster's, and nobody listens at the other yet.
+        let nobody = "srv-host=_remuda._tls.herd.example,c1.example,7109,1,1";
+        let server = NameServer::start(&near, &[wrong, nobody, host]);
+        let token = lab.join_token("worker");
+        let known = ["--join", "herd.example", "--dns-server", server.address()];
+        let known = [&known[..], &["--token", &token, "--listen", "", "--lan", "off"]].concat();
+        let node = lab.prepare_at(&far.place(), "w1", &known);
+        node.start();
+        node.log_says("cannot join yet").await;
+        drop(server);
+        let right = "srv-host=_remuda._tls.herd.example,c1.example,7107,1,1";
+        let _server = NameServer::start(&near, &[wrong, right, host]);
+        lab.node_mut("w1").ready().await;
+        lab.wait_only_ready("c1", &["c1", "w1"]).await;
+        liar.wait_only_ready("c1", &["c1"]).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn poisoned_answers_cost_attempts_and_nothing_else() {
         let (near, far) = pair();
         let mut lab = Lab::found(&near.place(), &["--listen", &listen(&near, 7105)]).await;
@@ -148,6 +172,17 @@ mod subnets_of_namespaces {
     #[test]
     fn a_token_alone_leads_to_the_cluster_of_the_subnet() {
         in_private_network(|| Handle::current().block_on(a_token_alone()));
+    }
+
+    async fn an_address_of_nobody() {
+        let (lan, mut lab) = found(&["m1", "m2"]).await;
+        add(&lan, &mut lab, "m2", "w1", &["--listen", "", "--join", "127.0.0.1:9"]).await;
+        lab.wait_only_ready("c1", &["c1", "w1"]).await;
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_do_not_keep_it_from_the_subnet() {
+        in_private_network(|| Handle::current().block_on(an_address_of_nobody()));
     }
 
     async fn two_clusters() {

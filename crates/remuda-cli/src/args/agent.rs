@@ -46,10 +46,10 @@ pub(crate) struct AgentArgs {
     /// Where a control node serves a tracker, for everybody
     #[arg(long, value_name = "ADDR:PORT")]
     tracker_listen: Option<String>,
-    /// HTTP proxy for links over `wss`, as `HTTPS_PROXY`
+    /// HTTP proxy for links over `wss`; that of `HTTPS_PROXY` unless given
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,
-    /// Hosts that are reached without it, as `NO_PROXY`
+    /// Hosts that are reached without it; those of `NO_PROXY` unless given
     #[arg(long, value_name = "HOST,…")]
     no_proxy: Option<String>,
     /// Join token, needed at the first start

@@ -33,13 +33,21 @@ impl Layers<'_> {
         if let Some(text) = self.cli.get(key) {
             return Some((text.clone(), Origin::Flag(setting.flag())));
         }
-        let lower = setting.variable.to_ascii_lowercase();
-        // Other programs know these in small letters too.
-        let lower = || self.environment.get(&lower).filter(|_| lower.ends_with("_proxy"));
-        if let Some(text) = self.environment.get(setting.variable).or_else(lower) {
+        if let Some(text) = self.environment.get(setting.variable) {
             return Some((text.to_owned(), Origin::Variable(setting.variable)));
         }
-        self.file?.get(key).map(|(text, origin)| (text.to_owned(), origin))
+        let in_file = self.file.and_then(|file| file.get(key));
+        in_file.map(|(text, origin)| (text.to_owned(), origin)).or_else(|| self.inherited(key))
+    }
+
+    /// What a variable of other programs says, in capital or small letters. A proxy that this program
+    /// cannot use is none: it was not meant for it alone.
+    fn inherited(&self, key: &'static str) -> Option<(String, Origin)> {
+        let variable = setting::inherited(key)?;
+        let small = variable.to_ascii_lowercase();
+        let text = self.environment.get(variable).or_else(|| self.environment.get(&small))?;
+        let usable = key != "proxy" || text.parse::<Proxy>().is_ok();
+        usable.then(|| (text.to_owned(), Origin::Variable(variable)))
     }
 
     /// The value of a setting, or of its default text; `None` when there is neither, or the

@@ -33,9 +33,9 @@ pub(super) const SETTINGS: [Setting; 27] = [
     setting("lan", "REMUDA_LAN"),
     setting("tracker", "REMUDA_TRACKER"),
     setting("tracker_listen", "REMUDA_TRACKER_LISTEN"),
-    // The names that other programs know; a proxy may need a password.
-    Setting { key: "proxy", variable: "HTTPS_PROXY", secret: true },
-    setting("no_proxy", "NO_PROXY"),
+    // It may hold a password.
+    Setting { key: "proxy", variable: "REMUDA_PROXY", secret: true },
+    setting("no_proxy", "REMUDA_NO_PROXY"),
     // REMUDA_TOKEN is the API token of clients.
     Setting { key: "token", variable: "REMUDA_JOIN_TOKEN", secret: true },
     setting("token_file", "REMUDA_TOKEN_FILE"),
@@ -55,6 +55,15 @@ pub(super) const SETTINGS: [Setting; 27] = [
     setting("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
     setting("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
 ];
+
+/// The variable of other programs that says the same, for whoever has set nothing else.
+pub(super) fn inherited(key: &str) -> Option<&'static str> {
+    match key {
+        "proxy" => Some("HTTPS_PROXY"),
+        "no_proxy" => Some("NO_PROXY"),
+        _ => None,
+    }
+}
 
 /// The setting of a key.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {

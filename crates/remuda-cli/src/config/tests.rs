@@ -137,3 +137,21 @@ fn every_setting_is_an_option_of_the_agent() {
         assert!(longs.contains(&setting.flag().trim_start_matches('-')), "{}", setting.key);
     }
 }
+
+#[test]
+fn the_proxy_of_other_programs_is_used_if_it_can_be() {
+    let shown = |environment: [(&str, &str); 2]| {
+        let config = ok(resolve("", environment, []));
+        config.proxy.map(|proxy| proxy.to_string())
+    };
+    let home = ("HOME", "/h");
+    let used = Some("http://p:3128".to_owned());
+    assert_eq!(shown([home, ("HTTPS_PROXY", "http://p")]), used);
+    assert_eq!(shown([home, ("https_proxy", "http://p")]), used);
+    assert_eq!(shown([home, ("REMUDA_PROXY", "http://p")]), used);
+    for foreign in ["https://p:443", "socks5://p:1080"] {
+        assert_eq!(shown([home, ("HTTPS_PROXY", foreign)]), None, "meant for others");
+    }
+    let own = [home, ("REMUDA_PROXY", "socks5://p:1080")];
+    assert!(resolve("", own, []).is_err(), "meant for this program");
+}

@@ -1,11 +1,12 @@
 //! Asks name servers.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolverConfig},
@@ -13,8 +14,12 @@ use hickory_resolver::{
     proto::rr::{Name, RData, RecordType},
 };
 use remuda_model::{JoinUrl, LinkUrl};
+use tokio::time::{Instant, timeout_at};
 
-use super::{Answers, MAX_ADDRESSES, MAX_NAPTR, MAX_SRV, Naptr, Progress, Question, Srv, expand};
+use super::{
+    Answer, Answers, MAX_ADDRESSES, MAX_NAPTR, MAX_SRV, Naptr, Progress, Question, Rules, Srv,
+    expand,
+};
 
 /// How long all questions about one address may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -76,25 +81,19 @@ impl Resolver {
 
     /// What an address amounts to, the best first; never empty.
     ///
-    /// It takes five seconds at most. Cancel safe.
-    pub async fn expand(&self, url: &JoinUrl, plaintext: bool) -> Vec<LinkUrl> {
-        let asked = tokio::time::timeout(LIMIT, self.ask_all(url, plaintext)).await;
-        asked.unwrap_or_else(|_late| {
-            tracing::warn!(%url, "name servers do not answer; the name is left to the system");
-            vec![LinkUrl::from(url.clone())]
-        })
-    }
-
-    async fn ask_all(&self, url: &JoinUrl, plaintext: bool) -> Vec<LinkUrl> {
+    /// It takes five seconds at most: what is not answered by then counts as no record. Cancel safe.
+    pub async fn expand(&self, url: &JoinUrl, rules: Rules) -> Vec<LinkUrl> {
+        let end = Instant::now() + LIMIT;
         let mut answers = Answers::default();
         // The same order in every round.
         let seed = fastrand::u64(..);
         for _ in 0..=MAX_ROUNDS {
-            match expand(url, &answers, plaintext, &mut fastrand::Rng::with_seed(seed)) {
+            match expand(url, &answers, rules, &mut fastrand::Rng::with_seed(seed)) {
                 Progress::Found(found) => return found,
                 Progress::Ask(questions) => {
-                    for question in questions {
-                        self.ask(question, &mut answers).await;
+                    let asked = questions.into_iter().map(|question| self.ask(question, end));
+                    for answer in join_all(asked).await {
+                        answers.add(answer);
                     }
                 }
             }
@@ -102,29 +101,37 @@ impl Resolver {
         vec![LinkUrl::from(url.clone())]
     }
 
-    async fn ask(&self, question: Question, answers: &mut Answers) {
+    /// Asks one question; no answer in time is none.
+    async fn ask(&self, question: Question, end: Instant) -> Answer {
+        let late = |name: &str| tracing::warn!(name, "no name server answers in time");
         match question {
             Question::Naptr(name) => {
-                let records = self.records(&name, RecordType::NAPTR).await;
+                let records = timeout_at(end, self.records(&name, RecordType::NAPTR)).await;
+                let records = records.inspect_err(|_| late(&name)).unwrap_or_default();
                 let records = records.into_iter().filter_map(naptr).take(MAX_NAPTR * 4).collect();
-                answers.naptr.insert(name, records);
+                Answer::Naptr(name, records)
             }
             Question::Srv(name) => {
-                let records = self.records(&name, RecordType::SRV).await;
+                let records = timeout_at(end, self.records(&name, RecordType::SRV)).await;
+                let records = records.inspect_err(|_| late(&name)).unwrap_or_default();
                 let records = records.into_iter().filter_map(srv).take(MAX_SRV).collect();
-                answers.srv.insert(name, records);
+                Answer::Srv(name, records)
             }
             Question::Addresses(name) => {
-                let found = match self.inner() {
-                    Some(inner) => inner.lookup_ip(name.as_str()).await,
-                    None => return drop(answers.addresses.insert(name, Vec::new())),
-                };
-                let found = found.map(|found| found.iter().take(MAX_ADDRESSES).collect());
-                let found = found.unwrap_or_else(|error| {
-                    tell(&name, &error);
-                    Vec::new()
-                });
-                answers.addresses.insert(name, found);
+                let found = timeout_at(end, self.addresses(&name)).await;
+                let found = found.inspect_err(|_| late(&name)).unwrap_or_default();
+                Answer::Addresses(name, found)
+            }
+        }
+    }
+
+    async fn addresses(&self, name: &str) -> Vec<IpAddr> {
+        let Some(inner) = self.inner() else { return Vec::new() };
+        match inner.lookup_ip(name).await {
+            Ok(found) => found.iter().take(MAX_ADDRESSES).collect(),
+            Err(error) => {
+                tell(name, &error);
+                Vec::new()
             }
         }
     }

@@ -31,7 +31,7 @@ fn hosts(names: &[(&str, &[&str])]) -> Answers {
 
 fn run(url: &str, answers: &Answers) -> Progress {
     let url = url.parse().expect("a URL");
-    expand(&url, answers, false, &mut fastrand::Rng::with_seed(7))
+    expand(&url, answers, Rules::default(), &mut fastrand::Rng::with_seed(7))
 }
 
 fn found(url: &str, answers: &Answers) -> Vec<String> {
@@ -83,6 +83,18 @@ fn without_services_the_host_itself_has_the_default_port() {
     assert_eq!(found("c.example", &answers), ["remuda://10.0.0.9:1973"]);
     answers.addresses.insert("c.example".to_owned(), Vec::new());
     assert_eq!(found("c.example", &answers), ["remuda://c.example:1973"], "the system may know it");
+}
+
+#[test]
+fn names_stay_names_where_http_is_spoken() {
+    let rules = Rules { keep_names: true, plaintext: false };
+    let run = |url: &str| {
+        let url = url.parse().expect("a URL");
+        expand(&url, &Answers::default(), rules, &mut fastrand::Rng::with_seed(7))
+    };
+    let url = "c1.example:443;transport=wss";
+    assert_eq!(run(url), Progress::Found(vec![url.parse().expect("a URL")]));
+    assert!(matches!(run("c1.example:443"), Progress::Ask(_)), "TLS needs an address");
 }
 
 #[test]

@@ -77,8 +77,8 @@ pub struct Announcement {
     pub name: String,
     /// The control node.
     pub node: NodeId,
-    /// Its addresses; an unspecified host (`0.0.0.0`, `::`) stands for the one that the datagram
-    /// comes from.
+    /// Its addresses. Those without a host to dial (`0.0.0.0`, `::`) are not used: a seal is worth
+    /// something only for what it covers, and not for where a datagram comes from.
     pub addresses: Vec<LinkUrl>,
     /// Seconds until its next announcement.
     pub interval_s: u16,
@@ -92,17 +92,14 @@ impl Announcement {
         self.at_s.abs_diff(wall_s) <= MAX_AGE_S
     }
 
-    /// The addresses that can be dialled, when it comes from this one.
-    pub(crate) fn addresses_from(&self, source: IpAddr) -> Vec<LinkUrl> {
-        let can_be_dialled = |url: &&LinkUrl| url.transport != Transport::Mem && url.port != 0;
+    /// The addresses that can be dialled.
+    pub(crate) fn usable_addresses(&self) -> Vec<LinkUrl> {
         let mut usable: Vec<LinkUrl> = Vec::new();
-        for url in self.addresses.iter().filter(can_be_dialled) {
-            let mut url = url.clone();
-            if url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
-                url.host = source.to_string();
-            }
-            if usable.len() < MAX_ADDRESSES && !usable.contains(&url) {
-                usable.push(url);
+        for url in &self.addresses {
+            let has_host = !url.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+            let can_be_dialled = has_host && url.transport != Transport::Mem && url.port != 0;
+            if can_be_dialled && usable.len() < MAX_ADDRESSES && !usable.contains(url) {
+                usable.push(url.clone());
             }
         }
         usable

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -63,14 +63,21 @@ pub struct Now {
 }
 
 impl Announcer {
-    /// What it says at the moment, with its seals.
-    pub(crate) fn to_datagram(&self) -> Vec<u8> {
+    /// What it says at the moment, with its seals: to those who reach it at this address of the
+    /// machine, or to everybody.
+    pub(crate) fn to_datagram(&self, ip: Option<Ipv4Addr>) -> Vec<u8> {
         let now = (self.now)();
+        let place = |url: &LinkUrl| match (url.host.parse::<IpAddr>(), ip) {
+            (Ok(host), Some(ip)) if host.is_unspecified() => {
+                LinkUrl { host: ip.to_string(), ..url.clone() }
+            }
+            _ => url.clone(),
+        };
         let here = Announcement {
             cluster: self.cluster.clone(),
             name: now.name,
             node: self.node.clone(),
-            addresses: self.addresses.clone(),
+            addresses: self.addresses.iter().map(place).collect(),
             interval_s: u16::try_from(INTERVAL.as_secs()).unwrap_or(u16::MAX),
             at_s: wall_ms() / 1000,
         };
@@ -96,7 +103,7 @@ struct Shared {
     socket: UdpSocket,
     started: Instant,
     table: Mutex<Table>,
-    /// Counts what the table did not know before.
+    /// Counts what the table did not know before, of those with a seal.
     news: watch::Sender<u64>,
     /// Somebody wants to know who is here.
     asked: Notify,
@@ -174,6 +181,12 @@ impl Lan {
             .spawn("announcements", async move { lan.keep_announcing(announcer, stop).await });
     }
 
+    /// Waits for news of a control node with a seal. Cancel safe.
+    pub async fn news(&self) {
+        // It lasts as long as `self`.
+        drop(self.shared.news.subscribe().changed().await);
+    }
+
     async fn listen(&self) {
         let mut buffer = [0; MAX_DATAGRAM + 1];
         let mut subnets = interfaces::subnets();
@@ -215,12 +228,12 @@ impl Lan {
             Datagram::Here(here) if is_wanted(&here.cluster) => {
                 let now = (self.shared.started.elapsed(), wall_ms() / 1000);
                 let is_news = self.table().heard(now, here, (from.ip(), local), opened.sealed);
-                if is_news {
+                if is_news && opened.sealed {
                     self.shared.news.send_modify(|count| *count += 1);
                 }
             }
-            Datagram::Gone { cluster, node, .. } if is_wanted(&cluster) => {
-                self.table().gone(cluster, node, opened.sealed);
+            Datagram::Gone { cluster, node, at_s } if is_wanted(&cluster) => {
+                self.table().gone((cluster, node), at_s, opened.sealed);
             }
             Datagram::Here(_) | Datagram::Gone { .. } => (),
         }
@@ -233,7 +246,9 @@ impl Lan {
                 .filter(|subnet| is_told(&announcer.addresses, subnet.ip.into()))
                 .collect();
             let said = Instant::now();
-            self.say(&subnets, &announcer.to_datagram());
+            for subnet in &subnets {
+                self.say(std::slice::from_ref(subnet), &announcer.to_datagram(Some(subnet.ip)));
+            }
             let asked = async {
                 tokio::time::sleep_until(said + AT_MOST_EVERY).await;
                 self.shared.asked.notified().await;

@@ -33,6 +33,8 @@ pub struct Neighbour {
 #[derive(Debug)]
 struct Entry {
     neighbour: Neighbour,
+    /// When the announcement was made, as it says.
+    at_s: u64,
     heard: Duration,
     expires: Duration,
 }
@@ -56,8 +58,8 @@ impl Table {
     ) -> bool {
         self.expire(now);
         let verified = sealed && announcement.is_recent(wall_s);
-        let addresses = announcement.addresses_from(source);
-        let Announcement { cluster, name, node, interval_s, .. } = announcement;
+        let addresses = announcement.usable_addresses();
+        let Announcement { cluster, name, node, interval_s, at_s, .. } = announcement;
         let interval = interval_s.clamp(*INTERVALS.start(), *INTERVALS.end());
         let neighbour = Neighbour {
             name: name.chars().filter(|char| !char.is_control()).take(64).collect(),
@@ -71,17 +73,25 @@ impl Table {
         // As SuperCluster's second generation: two and a half of the sender's intervals.
         let expires = now + Duration::from_secs(interval.into()) * 5 / 2;
         let key = (verified, cluster, node);
-        let is_news = self.entries.get(&key).is_none_or(|entry| entry.neighbour != neighbour);
-        self.entries.insert(key, Entry { neighbour, heard: now, expires });
+        let known = self.entries.get(&key);
+        if known.is_some_and(|known| verified && known.at_s > at_s) {
+            // Somebody repeats what was said before.
+            return false;
+        }
+        let is_news = known.is_none_or(|known| known.neighbour.addresses != neighbour.addresses);
+        self.entries.insert(key, Entry { neighbour, at_s, heard: now, expires });
         if self.entries.len() > MAX_NEIGHBOURS {
             self.forget_one();
         }
         is_news
     }
 
-    /// Takes note of a good-bye.
-    pub(super) fn gone(&mut self, cluster: ClusterId, node: NodeId, sealed: bool) {
-        self.entries.remove(&(sealed, cluster, node));
+    /// Takes note of a good-bye, unless it is older than the last announcement.
+    pub(super) fn gone(&mut self, (cluster, node): (ClusterId, NodeId), at_s: u64, sealed: bool) {
+        let key = (sealed, cluster, node);
+        if self.entries.get(&key).is_some_and(|known| known.at_s <= at_s) {
+            self.entries.remove(&key);
+        }
     }
 
     /// Forgets who was silent too long.

@@ -17,7 +17,7 @@ fn announcement(node: &str) -> Announcement {
         cluster: "00000000000000000000000001".parse().expect("a cluster id"),
         name: "herd".to_owned(),
         node: node.parse().expect("a name"),
-        addresses: vec!["remuda://0.0.0.0:1973".parse().expect("a URL")],
+        addresses: vec!["remuda://10.0.0.9:1973".parse().expect("a URL")],
         interval_s: 3,
         at_s: NOW_S,
     }
@@ -44,7 +44,7 @@ fn the_bytes_of_an_announcement_do_not_change() {
     let shown = bytes.escape_ascii().to_string();
     assert_eq!(
         shown,
-        r"rmdlan\x01A\x01\x1a00000000000000000000000001\x04herd\x02c1\x01\x15remuda://0.0.0.0:1973\x03\x80\xa4\xa7\xda\x06\x01\xf3&\xd5\xae\r \xa4\x04\x83\xe5\x17m\xc0<u\r"
+        r"rmdlan\x01B\x01\x1a00000000000000000000000001\x04herd\x02c1\x01\x16remuda://10.0.0.9:1973\x03\x80\xa4\xa7\xda\x06\x01.4\x1c\xe1\x97\xb4\xf7\x0cXK\x85`\x80h\x15#"
     );
 }
 
@@ -87,20 +87,37 @@ fn no_datagram_is_longer_than_a_packet() {
 }
 
 #[test]
-fn an_unspecified_host_is_the_one_that_speaks() {
+fn what_cannot_be_dialled_is_left_out() {
     let mut table = Table::default();
     let mut here = announcement("c1");
     here.name = "he\u{1b}[31mrd".to_owned();
     here.addresses =
-        ["0.0.0.0:1973", "10.0.0.9:1973", "[::]:7;transport=quic", "h:0", "x:1;transport=mem"]
+        ["0.0.0.0:1973", "10.0.0.9:1973", "[::]:7", "h:0", "x:1;transport=mem", "10.0.0.9"]
             .map(|text| text.parse().expect("a URL"))
             .to_vec();
     assert!(hear(&mut table, 0, here.clone(), true));
     assert!(!hear(&mut table, 1, here, true), "no news");
     let [neighbour] = &table.neighbours()[..] else { panic!("{table:?}") };
-    let shown: Vec<_> = neighbour.addresses.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, ["remuda://10.0.0.9:1973", "remuda://10.0.0.9:7;transport=quic"]);
+    assert_eq!(neighbour.addresses, ["10.0.0.9:1973".parse().expect("a URL")]);
     assert_eq!(neighbour.name, "he[31mrd");
+}
+
+#[test]
+fn what_was_said_before_changes_nothing() {
+    let mut table = Table::default();
+    let old = announcement("c1");
+    let new = Announcement {
+        addresses: vec!["10.0.0.8:1973".parse().expect("a URL")],
+        at_s: NOW_S + 5,
+        ..announcement("c1")
+    };
+    hear(&mut table, 0, new.clone(), true);
+    assert!(!hear(&mut table, 1, old, true));
+    assert_eq!(table.neighbours()[0].addresses, new.addresses);
+    table.gone((new.cluster.clone(), new.node.clone()), NOW_S, true);
+    assert_eq!(nodes(&table).len(), 1, "a good-bye of an earlier boot");
+    table.gone((new.cluster, new.node), NOW_S + 6, true);
+    assert_eq!(nodes(&table), []);
 }
 
 #[test]
@@ -113,9 +130,9 @@ fn who_is_silent_for_two_and_a_half_intervals_or_says_good_bye_is_forgotten() {
     table.expire(Duration::from_millis(7500));
     assert_eq!(nodes(&table), [("c2".to_owned(), true)]);
     let (cluster, node) = (announcement("c2").cluster, announcement("c2").node);
-    table.gone(cluster.clone(), node.clone(), false);
+    table.gone((cluster.clone(), node.clone()), NOW_S, false);
     assert_eq!(nodes(&table).len(), 1, "only who has the secret ends what was said with it");
-    table.gone(cluster, node, true);
+    table.gone((cluster, node), NOW_S, true);
     assert_eq!(nodes(&table), []);
     let greedy = Announcement { interval_s: u16::MAX, ..announcement("c3") };
     hear(&mut table, 10, greedy, false);

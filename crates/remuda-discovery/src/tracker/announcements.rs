@@ -12,6 +12,8 @@ use crate::lan::{Announcement, Announcer, INTERVAL, Key};
 
 /// Where the announcement stands in `data`, in base64.
 const FIELD: &str = "remuda";
+/// How long the last word may take.
+const GOOD_BYE: Duration = Duration::from_millis(500);
 /// The shortest pause after a tracker was out of reach.
 const SOON: Duration = Duration::from_millis(200);
 /// The longest of the random pauses that come on top.
@@ -24,11 +26,18 @@ pub fn keep_announced(url: TrackerUrl, announcer: Announcer, supervisor: &Superv
         let mut backoff = Backoff::new(SOON, LATE, fastrand::u64(..));
         let mut is_there = true;
         loop {
-            let announced = announce(&url, &packet(&announcer, true)).await;
+            let here = packet(&announcer, true);
+            let announced = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                announced = announce(&url, &here) => announced,
+            };
             let pause = match announced {
                 Ok(_) => {
                     backoff.reset();
-                    is_there = true;
+                    if !std::mem::replace(&mut is_there, true) {
+                        tracing::info!(%url, "a tracker is back");
+                    }
                     INTERVAL.mul_f64(0.9 + 0.1 * fastrand::f64())
                 }
                 Err(error) => {
@@ -45,7 +54,8 @@ pub fn keep_announced(url: TrackerUrl, announcer: Announcer, supervisor: &Superv
             }
         }
         // Nobody is harmed if it fails: the board forgets.
-        drop(announce(&url, &packet(&announcer, false)).await);
+        let good_bye = packet(&announcer, false);
+        drop(tokio::time::timeout(GOOD_BYE, announce(&url, &good_bye)).await);
     });
 }
 
@@ -57,7 +67,7 @@ fn packet(announcer: &Announcer, available: bool) -> Packet {
     }
     data.insert("cluster".to_owned(), json!(announcer.cluster));
     data.insert("node".to_owned(), json!(announcer.node));
-    let datagram = BASE64_STANDARD_NO_PAD.encode(announcer.to_datagram());
+    let datagram = BASE64_STANDARD_NO_PAD.encode(announcer.to_datagram(None));
     data.insert(FIELD.to_owned(), Value::String(datagram));
     Packet {
         name: "master".to_owned(),
@@ -73,7 +83,7 @@ fn packet(announcer: &Announcer, available: bool) -> Packet {
 pub struct Told {
     /// What it has announced.
     pub announcement: Announcement,
-    /// Its addresses, as they are dialled from here.
+    /// Its addresses that can be dialled.
     pub addresses: Vec<LinkUrl>,
     /// Whether the announcement is recent and bears the seal of the key.
     pub verified: bool,
@@ -83,6 +93,6 @@ pub struct Told {
 pub fn told(host: &Host, key: Option<&Key>, wall_s: u64) -> Option<Told> {
     let datagram = BASE64_STANDARD_NO_PAD.decode(host.data.get(FIELD)?.as_str()?).ok()?;
     let (announcement, sealed) = Announcement::from_datagram(&datagram, key)?;
-    let addresses = announcement.addresses_from(host.addr);
+    let addresses = announcement.usable_addresses();
     Some(Told { verified: sealed && announcement.is_recent(wall_s), addresses, announcement })
 }

@@ -1,11 +1,15 @@
 //! Who is there, as a pure table.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{MAX_HOSTS, MAX_OF_ONE};
+use super::{MAX_HOSTS, MAX_OF_ONE, MAX_PACKET};
 
 /// The intervals that are believed.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -73,6 +77,9 @@ pub enum Refused {
     /// The port is no number from 0 to 65535.
     #[error("`data.port` must be a number from 0 to 65535")]
     Port,
+    /// It says more of itself than the board has room for.
+    #[error("`data` must have at most {MAX_PACKET} bytes")]
+    TooLong,
     /// One address has as many hosts as it may.
     #[error("there are {MAX_OF_ONE} hosts of this address already")]
     TooMany,
@@ -128,13 +135,16 @@ impl Board {
                 port.ok_or(Refused::Port)?
             }
         };
+        // Numbers can grow when they are written again.
+        if serde_json::to_vec(&data).is_ok_and(|written| written.len() > MAX_PACKET) {
+            return Err(Refused::TooLong);
+        }
         let key = (from, id.unwrap_or_else(|| format!("{name}:{port}")));
         if !available {
             self.entries.remove(&key);
             return Ok(());
         }
-        let of_one =
-            self.entries.range((from, String::new())..).take_while(|((ip, _), _)| *ip == from);
+        let of_one = self.entries.keys().filter(|(ip, _)| network(*ip) == network(from));
         if !self.entries.contains_key(&key) && of_one.count() >= MAX_OF_ONE {
             return Err(Refused::TooMany);
         }
@@ -164,5 +174,13 @@ impl Board {
 
     fn expire(&mut self, now: Duration) {
         self.entries.retain(|_, entry| entry.expires > now);
+    }
+}
+
+/// What counts as one address: over IPv6, whoever has one has 2⁶⁴.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }

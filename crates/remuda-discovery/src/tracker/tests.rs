@@ -78,6 +78,7 @@ fn what_no_host_can_be_is_refused_by_field() {
         (json!({"name": "master", "id": "x".repeat(129)}), Refused::Length("id")),
         (json!({"name": "master", "data": {"port": 70_000}}), Refused::Port),
         (json!({"name": "master", "data": {"port": "80"}}), Refused::Port),
+        (json!({"name": "master", "data": {"x": vec![1e15; 400]}}), Refused::TooLong),
     ] {
         assert_eq!(board.announce(Duration::ZERO, HOME, packet(json)), Err(refused));
     }
@@ -134,7 +135,7 @@ fn announcer(secret: [u8; 32]) -> Announcer {
     Announcer {
         cluster: "00000000000000000000000001".parse().expect("a cluster id"),
         node: "c1".parse().expect("a name"),
-        addresses: vec!["remuda://0.0.0.0:1973".parse().expect("a URL")],
+        addresses: vec!["remuda://10.0.0.9:1973".parse().expect("a URL")],
         now: Arc::new(move || Now { name: "herd".to_owned(), keys: vec![Key::of_secret(&secret)] }),
     }
 }
@@ -158,7 +159,7 @@ async fn a_control_node_is_pinned_up_and_taken_down() {
     assert!(told(7, now_s).verified);
     assert!(!told(8, now_s).verified, "another secret");
     assert!(!told(7, now_s + 3600).verified, "an old announcement");
-    assert_eq!(told(7, now_s).addresses, ["remuda://127.0.0.1:1973".parse().expect("a URL")]);
+    assert_eq!(told(7, now_s).addresses, ["remuda://10.0.0.9:1973".parse().expect("a URL")]);
     assert!(control.shutdown(Duration::from_secs(10)).await);
     assert_eq!(listed().await, []);
     supervisor.shutdown(Duration::from_secs(10)).await;

@@ -1,6 +1,10 @@
 //! Addresses of trackers.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use super::PORT;
 
@@ -24,6 +28,15 @@ pub struct ParseTrackerUrlError {
 }
 
 impl TrackerUrl {
+    /// The tracker at an address.
+    pub fn at(address: SocketAddr) -> Self {
+        let host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self { host, port: address.port() }
+    }
+
     /// Host and port.
     pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -35,7 +48,8 @@ impl FromStr for TrackerUrl {
 
     fn from_str(text: &str) -> Result<Self, ParseTrackerUrlError> {
         parse(text.trim()).map_err(|reason| ParseTrackerUrlError {
-            text: text.chars().take(80).collect(),
+            // What stands before the host may be a password.
+            text: text.rsplit('@').next().unwrap_or_default().chars().take(80).collect(),
             reason,
         })
     }

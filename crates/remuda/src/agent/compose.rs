@@ -1,6 +1,10 @@
 //! Puts the parts of a node together.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use futures_util::future::BoxFuture;
 use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
@@ -8,7 +12,7 @@ use remuda_control::{Control, ControlConfig};
 use remuda_discovery::{
     Finder, Sources,
     lan::{Announcer, Key, Now},
-    tracker::{self, keep_announced},
+    tracker::{self, TrackerUrl, keep_announced},
 };
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_link::{
@@ -53,10 +57,11 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     let cluster = cluster.or_else(|| config.token.as_ref().map(|token| token.cluster.clone()));
     let finder = finder(&config, cluster.clone());
     let subnet = Subnet::new(&config, cluster, &supervisor);
+    let own_tracker = own_tracker(&config, &supervisor).await?;
     if data.controls()?.is_empty() {
         subnet.help(&finder);
     }
-    let member = member::establish(&data, &config, &finder).await?;
+    let member = member::establish(&data, &config, (&finder, &subnet)).await?;
     let generation = data.next_generation()?;
     let classes = classes(&data, &mut config).await?;
 
@@ -93,16 +98,12 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
         control.set_addresses(advertised.clone());
         control.start(endpoint.clone());
         found_or_enlist(control, &member, &receiver).await?;
+        let announced = announcer(control, &member, advertised.clone());
+        for tracker in config.trackers.iter().chain(&own_tracker) {
+            keep_announced(tracker.clone(), announced.clone(), &supervisor);
+        }
         let told = if config.advertise.is_empty() { &listening } else { &config.advertise };
-        let announcer = announcer(control, &member, told.clone());
-        if let Some(listen) = config.tracker_listen {
-            let served = tracker::serve(listen, &supervisor).await;
-            served.map_err(|source| AgentError::Tracker { listen, source })?;
-        }
-        for tracker in &config.trackers {
-            keep_announced(tracker.clone(), announcer.clone(), &supervisor);
-        }
-        subnet.announce(announcer);
+        subnet.announce(Announcer { addresses: told.clone(), ..announced });
         let own = own_control(&endpoint).await?;
         candidates.send_modify(|urls| urls.insert(0, own));
     }
@@ -144,7 +145,26 @@ fn finder(config: &AgentConfig, cluster: Option<ClusterId>) -> Finder {
         cluster,
         key: config.token.as_ref().map(|token| Key::of_secret(&token.secret)),
         plaintext: config.allow_plaintext,
+        // Unless a name server was given that the system does not know.
+        keep_names: config.proxy.is_some() || config.dns_server.is_none(),
     })
+}
+
+/// Serves a tracker where the node shall be one; tells where this node finds it.
+async fn own_tracker(
+    config: &AgentConfig,
+    supervisor: &Supervisor,
+) -> Result<Option<TrackerUrl>, AgentError> {
+    let Some(listen) = config.tracker_listen else { return Ok(None) };
+    let served = tracker::serve(listen, supervisor).await;
+    let address = served.map_err(|source| AgentError::Tracker { listen, source })?;
+    tracing::info!(%address, "serves a tracker: everybody who reaches it may read and write");
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(Some(TrackerUrl::at((ip, address.port()).into())))
 }
 
 /// What a control node says of itself to those who look for its cluster.

@@ -79,8 +79,8 @@ pub struct AgentConfig {
 pub enum LanUse {
     /// Nothing: no socket is opened.
     Off,
-    /// A node that was given no address of a control node looks for one; a control node that listens
-    /// beyond loopback announces itself.
+    /// A node looks when it was given no address of a control node, or when those that it has lead
+    /// nowhere; a control node that listens beyond loopback announces itself.
     #[default]
     Auto,
     /// Every node looks, besides what it was given; every control node announces itself.

@@ -123,8 +123,11 @@ impl AgentError {
             Self::NoCluster => {
                 "start a cluster with --control --bootstrap, or join one with --join URL --token TOKEN"
             }
-            Self::Incomplete { .. } => {
+            Self::Incomplete { missing } if missing.contains("token") => {
                 "a control node prints a token with `remuda cluster join-token worker`"
+            }
+            Self::Incomplete { .. } => {
+                "give the address of any control node, as in --join 10.0.0.1"
             }
             Self::Join(failure) | Self::Backup(failure) => return failure.hint.clone(),
             Self::NoControlNode { .. } => "give the --data-dir with which its agent was started",

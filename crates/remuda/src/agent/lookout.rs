@@ -1,19 +1,19 @@
 //! Looks for control nodes as long as this node has none.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 use remuda_control::Control;
-use remuda_discovery::{Finder, lan::own_addresses};
+use remuda_discovery::{Candidate, Finder, lan::own_addresses};
 use remuda_model::{LinkUrl, NodeStatus, Transport};
 use remuda_runtime::{Backoff, Supervisor};
 use tokio::sync::watch;
 
-use super::subnet::Subnet;
+use super::subnet::{IN_VAIN, Subnet};
 
 /// Between two looks; the second is the longest pause.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Looks in vain after which the subnet is heard too: what the cluster told of is wrong by now.
-const IN_VAIN: u32 = 5;
+/// Most addresses that come before those that the cluster told of: a name may have hundreds.
+const MAX_FIRST: usize = 32;
 
 /// What the look-out needs to know.
 pub(super) struct Lookout {
@@ -50,8 +50,7 @@ impl Lookout {
         let mut in_vain = 0;
         loop {
             let found = self.finder.find().await;
-            let found = found.into_iter().map(|candidate| candidate.url);
-            self.show(found.collect(), &candidates);
+            self.show(found, &candidates);
             let is_member = control.as_ref().is_none_or(Control::is_member);
             let settled = self.status.borrow_and_update().takes_requests() && is_member;
             if settled {
@@ -63,32 +62,40 @@ impl Lookout {
             } else {
                 in_vain += 1;
                 if in_vain == IN_VAIN {
-                    self.subnet.help(&self.finder);
+                    self.subnet.help_lost(&self.finder);
                 }
                 // A change of status is no reason to hurry: it may be the wanted one.
-                tokio::time::sleep(backoff.next_delay()).await;
+                tokio::select! {
+                    () = tokio::time::sleep(backoff.next_delay()) => (),
+                    () = self.finder.news() => (),
+                }
             }
         }
     }
 
-    /// The control part of this very node stays first, and its other addresses are left out: what
+    /// The control part of this very node stays first, then come what can be trusted, what the
+    /// cluster told of, and what anybody proposes. Other addresses of this node are left out: what
     /// finds control nodes may find it too.
-    fn show(&self, found: Vec<LinkUrl>, candidates: &watch::Sender<Vec<LinkUrl>>) {
+    fn show(&self, found: Vec<Candidate>, candidates: &watch::Sender<Vec<LinkUrl>>) {
         let machine = own_addresses();
         let is_own = |url: &LinkUrl| {
             let here = url.host.parse::<Ipv4Addr>().is_ok_and(|ip| machine.contains(&ip));
             let listens = |own: &LinkUrl| (own.port, own.transport) == (url.port, url.transport);
             self.own.contains(url) || (here && self.own.iter().any(listens))
         };
+        let (trusted, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|candidate| candidate.trusted);
+        let url = |candidate: Candidate| candidate.url;
+        let (first, more): (Vec<_>, Vec<_>) =
+            trusted.into_iter().map(url).enumerate().partition(|(at, _)| *at < MAX_FIRST);
+        let first = first.into_iter().map(|(_, url)| url).chain(self.known.iter().cloned());
+        let rest = more.into_iter().map(|(_, url)| url).chain(others.into_iter().map(url));
+        let all: Vec<_> = first.chain(rest).filter(|url| !is_own(url)).collect();
         candidates.send_if_modified(|shown| {
-            let own = shown.iter().filter(|url| url.transport == Transport::Mem).cloned();
-            let found = found.into_iter().filter(|url| !is_own(url));
-            let mut urls: Vec<_> = own.chain(found).collect();
-            for url in self.known.iter().filter(|url| !is_own(url)) {
-                if !urls.contains(url) {
-                    urls.push(url.clone());
-                }
-            }
+            let mut urls: Vec<_> =
+                shown.iter().filter(|url| url.transport == Transport::Mem).cloned().collect();
+            let mut seen = BTreeSet::new();
+            urls.extend(all.into_iter().filter(|url| seen.insert(url.clone())));
             let changed = *shown != urls;
             *shown = urls;
             changed

@@ -12,6 +12,7 @@ use super::{
     AgentConfig, AgentError, DataDirError,
     cluster_file::ClusterFile,
     data_dir::{DataDir, NodeFile, read, write},
+    subnet::{IN_VAIN, Subnet},
 };
 
 /// A node and its cluster.
@@ -41,7 +42,7 @@ impl Member {
 pub(crate) async fn establish(
     data: &DataDir,
     config: &AgentConfig,
-    finder: &Finder,
+    (finder, subnet): (&Finder, &Subnet),
 ) -> Result<Member, AgentError> {
     let role = config.roles.link_role();
     let made = ClusterFile::read(data.path())?;
@@ -62,7 +63,7 @@ pub(crate) async fn establish(
     if config.join.is_empty() && config.token.is_none() {
         return Err(AgentError::NoCluster);
     }
-    join_cluster(data, config, finder, role, node).await
+    join_cluster(data, config, (finder, subnet), role, node).await
 }
 
 fn check_same(data: &DataDir, config: &AgentConfig, kept: &NodeFile) -> Result<(), AgentError> {
@@ -106,17 +107,20 @@ fn bootstrap(
 async fn join_cluster(
     data: &DataDir,
     config: &AgentConfig,
-    finder: &Finder,
+    (finder, subnet): (&Finder, &Subnet),
     role: Role,
     node: NodeId,
 ) -> Result<Member, AgentError> {
     let token =
         config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
     if config.join.is_empty() && !finder.asks_others() {
-        return Err(AgentError::Incomplete { missing: "the address of a control node (--join)" });
+        return Err(AgentError::Incomplete {
+            missing: "a way to find a control node (--join, --tracker or --lan)",
+        });
     }
     let how = Joining { release: config.release, proxy: config.proxy.clone() };
     let mut backoff = Backoff::for_links(fastrand::u64(..));
+    let mut in_vain = 0;
     let (certificate, credentials) = loop {
         let candidates = finder.find().await;
         let urls: Vec<_> = candidates.iter().map(|candidate| candidate.url.clone()).collect();
@@ -125,8 +129,23 @@ async fn join_cluster(
             Err(error) if is_passing(&error, &candidates) => {
                 let delay = backoff.next_delay();
                 let wait_ms = delay.as_millis();
-                tracing::warn!(error = %Chain(&error), wait_ms, "cannot join yet");
-                tokio::time::sleep(delay).await;
+                match error {
+                    JoinError::NoAddress => tracing::warn!(
+                        cluster = %token.cluster,
+                        wait_ms,
+                        "no control node of this cluster is heard on the subnet (UDP port 44201) or \
+                         listed by a tracker yet"
+                    ),
+                    error => tracing::warn!(error = %Chain(&error), wait_ms, "cannot join yet"),
+                }
+                in_vain += 1;
+                if in_vain == IN_VAIN {
+                    subnet.help_lost(finder);
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => (),
+                    () = finder.news() => (),
+                }
             }
             Err(error) => return Err(AgentError::Join(refusal(&error))),
         }
@@ -150,17 +169,20 @@ async fn join_cluster(
 }
 
 /// Whether waiting may help. Strangers can propose anything: what fails at an address of theirs says
-/// nothing about this node.
+/// nothing about this node. Of what DNS proposes, some may be wrong.
 fn is_passing(error: &JoinError, candidates: &[Candidate]) -> bool {
     use ErrorKind::{NotConnected, OutcomeUnknown, TimedOut, Unavailable};
     let passes = |kind| matches!(kind, Unavailable | NotConnected | TimedOut | OutcomeUnknown);
-    let is_strange = |url: &LinkUrl| {
-        let strange = |candidate: &&Candidate| candidate.source != Source::Given;
-        candidates.iter().filter(strange).any(|candidate| candidate.url == *url)
+    let comes_from = |url: &LinkUrl, source: Source| {
+        candidates.iter().any(|candidate| candidate.url == *url && candidate.source == source)
     };
     match error {
         JoinError::NoLink(errors) => {
-            errors.iter().all(|error| passes(error.kind()) || is_strange(&error.url))
+            let of = |source| errors.iter().filter(move |error| comes_from(&error.url, source));
+            let mut given = of(Source::Given);
+            let (mut by_name, mut by_name_again) = (of(Source::Dns), of(Source::Dns));
+            given.all(|error| passes(error.kind()))
+                && (by_name.next().is_none() || by_name_again.any(|error| passes(error.kind())))
         }
         JoinError::NoAddress | JoinError::NoAnswer(_) => true,
         JoinError::Refused(failure) => passes(failure.kind),

@@ -14,6 +14,9 @@ use remuda_runtime::Supervisor;
 
 use super::{AgentConfig, LanUse};
 
+/// Looks in vain after which the subnet is heard too.
+pub(super) const IN_VAIN: u32 = 5;
+
 /// What a node does on its subnets. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Subnet {
@@ -57,6 +60,15 @@ impl Subnet {
             LanUse::On => true,
         };
         if looks && let Some(lan) = self.lan() {
+            finder.listen(lan.clone());
+        }
+    }
+
+    /// The same once everything else that the node knows has led nowhere.
+    pub(super) fn help_lost(&self, finder: &Finder) {
+        if self.shared.lan_use != LanUse::Off
+            && let Some(lan) = self.lan()
+        {
             finder.listen(lan.clone());
         }
     }
