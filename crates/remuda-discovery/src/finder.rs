@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,8 @@ pub const MAX_CANDIDATES: usize = 1024;
 /// Most addresses that those without the join secret propose at a time: a round of attempts shall end
 /// before long, whoever lies.
 const MAX_UNSEALED: usize = 32;
+/// Between two looks, whatever is heard.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long the first neighbour on the subnet is waited for.
 const NEIGHBOURS: Duration = Duration::from_secs(1);
 
@@ -79,13 +84,16 @@ struct Shared {
     sources: Sources,
     resolver: Resolver,
     lan: OnceLock<Lan>,
+    /// How much news of the subnet is in what was found last.
+    seen: AtomicU64,
 }
 
 impl Finder {
     /// Nothing is asked yet.
     pub fn new(sources: Sources) -> Self {
         let resolver = Resolver::new(sources.name_server);
-        Self { shared: Arc::new(Shared { sources, resolver, lan: OnceLock::new() }) }
+        let (lan, seen) = (OnceLock::new(), AtomicU64::new(0));
+        Self { shared: Arc::new(Shared { sources, resolver, lan, seen }) }
     }
 
     /// Listens to the subnet too, from now on. A second one is not used.
@@ -99,13 +107,13 @@ impl Finder {
         self.shared.lan.get().is_some() || !self.shared.sources.trackers.is_empty()
     }
 
-    /// Waits until a control node with a seal is heard on the subnet that was not heard before. Cancel
-    /// safe.
+    /// Waits until a control node with a seal is heard on the subnet that was not there when it was
+    /// looked last; for half a second at least, so that nobody can make a node look without a pause.
+    /// Cancel safe.
     pub async fn news(&self) {
-        match self.shared.lan.get() {
-            Some(lan) => lan.news().await,
-            None => std::future::pending().await,
-        }
+        let Some(lan) = self.shared.lan.get() else { return std::future::pending().await };
+        tokio::time::sleep(PAUSE).await;
+        lan.news_after(self.shared.seen.load(Ordering::Relaxed)).await;
     }
 
     /// Asks all sources and lists what they propose now, the best first: the given addresses in
@@ -148,6 +156,7 @@ impl Finder {
     async fn heard(&self) -> Vec<Proposal> {
         let Some(lan) = self.shared.lan.get() else { return Vec::new() };
         lan.look(NEIGHBOURS).await;
+        self.shared.seen.store(lan.news(), Ordering::Relaxed);
         let heard = lan.neighbours().into_iter();
         heard
             .map(|Neighbour { addresses, verified, .. }| Proposal {

@@ -181,10 +181,15 @@ impl Lan {
             .spawn("announcements", async move { lan.keep_announcing(announcer, stop).await });
     }
 
-    /// Waits for news of a control node with a seal. Cancel safe.
-    pub async fn news(&self) {
+    /// How many times there was news of a control node with a seal.
+    pub fn news(&self) -> u64 {
+        *self.shared.news.borrow()
+    }
+
+    /// Waits until there was more news than this. Cancel safe.
+    pub async fn news_after(&self, seen: u64) {
         // It lasts as long as `self`.
-        drop(self.shared.news.subscribe().changed().await);
+        drop(self.shared.news.subscribe().wait_for(|count| *count > seen).await);
     }
 
     async fn listen(&self) {
@@ -228,12 +233,12 @@ impl Lan {
             Datagram::Here(here) if is_wanted(&here.cluster) => {
                 let now = (self.shared.started.elapsed(), wall_ms() / 1000);
                 let is_news = self.table().heard(now, here, (from.ip(), local), opened.sealed);
-                if is_news && opened.sealed {
+                if is_news {
                     self.shared.news.send_modify(|count| *count += 1);
                 }
             }
             Datagram::Gone { cluster, node, at_s } if is_wanted(&cluster) => {
-                self.table().gone((cluster, node), at_s, opened.sealed);
+                self.table().gone((cluster, node), from.ip(), at_s, opened.sealed);
             }
             Datagram::Here(_) | Datagram::Gone { .. } => (),
         }

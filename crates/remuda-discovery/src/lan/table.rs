@@ -39,16 +39,17 @@ struct Entry {
     expires: Duration,
 }
 
-/// The neighbours by cluster and node. Who bears a seal and who does not are different neighbours, so
-/// that nobody without the secret can change or remove what somebody with it has said.
+/// The neighbours by cluster, node and the address that they speak from: a node with several subnets
+/// says other addresses on each. Who bears a seal and who does not are different neighbours, so that
+/// nobody without the secret can change or remove what somebody with it has said.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: BTreeMap<(bool, ClusterId, NodeId), Entry>,
+    entries: BTreeMap<(bool, ClusterId, NodeId, IpAddr), Entry>,
 }
 
 impl Table {
     /// Takes note of an announcement, heard at this time of this process and of the wall, from this
-    /// address, which may be this machine's own; says whether it is news.
+    /// address, which may be this machine's own; says whether it is news that can be trusted.
     pub(super) fn heard(
         &mut self,
         (now, wall_s): (Duration, u64),
@@ -72,7 +73,7 @@ impl Table {
         };
         // As SuperCluster's second generation: two and a half of the sender's intervals.
         let expires = now + Duration::from_secs(interval.into()) * 5 / 2;
-        let key = (verified, cluster, node);
+        let key = (verified, cluster, node, source);
         let known = self.entries.get(&key);
         if known.is_some_and(|known| verified && known.at_s > at_s) {
             // Somebody repeats what was said before.
@@ -83,12 +84,18 @@ impl Table {
         if self.entries.len() > MAX_NEIGHBOURS {
             self.forget_one();
         }
-        is_news
+        verified && is_news
     }
 
     /// Takes note of a good-bye, unless it is older than the last announcement.
-    pub(super) fn gone(&mut self, (cluster, node): (ClusterId, NodeId), at_s: u64, sealed: bool) {
-        let key = (sealed, cluster, node);
+    pub(super) fn gone(
+        &mut self,
+        (cluster, node): (ClusterId, NodeId),
+        source: IpAddr,
+        at_s: u64,
+        sealed: bool,
+    ) {
+        let key = (sealed, cluster, node, source);
         if self.entries.get(&key).is_some_and(|known| known.at_s <= at_s) {
             self.entries.remove(&key);
         }

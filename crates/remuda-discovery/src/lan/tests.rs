@@ -1,6 +1,6 @@
 //! What is said, and what is believed of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
 
@@ -27,11 +27,14 @@ fn key(byte: u8) -> Key {
     Key::of_secret(&[byte; 32])
 }
 
-/// Hears an announcement from 10.0.0.9.
+/// Hears an announcement.
 fn hear(table: &mut Table, at: u64, announcement: Announcement, sealed: bool) -> bool {
     let at = Duration::from_secs(at);
-    table.heard((at, NOW_S), announcement, (IpAddr::from([10, 0, 0, 9]), false), sealed)
+    table.heard((at, NOW_S), announcement, (HOME, false), sealed)
 }
+
+/// Where [`hear`] hears from.
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9));
 
 fn nodes(table: &Table) -> Vec<(String, bool)> {
     let neighbours = table.neighbours().into_iter();
@@ -114,9 +117,9 @@ fn what_was_said_before_changes_nothing() {
     hear(&mut table, 0, new.clone(), true);
     assert!(!hear(&mut table, 1, old, true));
     assert_eq!(table.neighbours()[0].addresses, new.addresses);
-    table.gone((new.cluster.clone(), new.node.clone()), NOW_S, true);
+    table.gone((new.cluster.clone(), new.node.clone()), HOME, NOW_S, true);
     assert_eq!(nodes(&table).len(), 1, "a good-bye of an earlier boot");
-    table.gone((new.cluster, new.node), NOW_S + 6, true);
+    table.gone((new.cluster, new.node), HOME, NOW_S + 6, true);
     assert_eq!(nodes(&table), []);
 }
 
@@ -130,9 +133,9 @@ fn who_is_silent_for_two_and_a_half_intervals_or_says_good_bye_is_forgotten() {
     table.expire(Duration::from_millis(7500));
     assert_eq!(nodes(&table), [("c2".to_owned(), true)]);
     let (cluster, node) = (announcement("c2").cluster, announcement("c2").node);
-    table.gone((cluster.clone(), node.clone()), NOW_S, false);
+    table.gone((cluster.clone(), node.clone()), HOME, NOW_S, false);
     assert_eq!(nodes(&table).len(), 1, "only who has the secret ends what was said with it");
-    table.gone((cluster, node), NOW_S, true);
+    table.gone((cluster, node), HOME, NOW_S, true);
     assert_eq!(nodes(&table), []);
     let greedy = Announcement { interval_s: u16::MAX, ..announcement("c3") };
     hear(&mut table, 10, greedy, false);
@@ -159,6 +162,23 @@ fn what_is_repeated_later_has_no_seal() {
     let mut table = Table::default();
     hear(&mut table, 0, Announcement { at_s: NOW_S - 3600, ..announcement("c1") }, true);
     assert_eq!(nodes(&table), [("c1".to_owned(), false)]);
+}
+
+#[test]
+fn a_node_is_told_apart_by_where_it_speaks_from() {
+    let mut table = Table::default();
+    let at = (Duration::ZERO, NOW_S);
+    let other = Announcement {
+        addresses: vec!["10.1.0.9:1973".parse().expect("a URL")],
+        ..announcement("c1")
+    };
+    let elsewhere = IpAddr::from([10, 1, 0, 9]);
+    assert!(hear(&mut table, 0, announcement("c1"), true));
+    assert!(table.heard(at, other.clone(), (elsewhere, false), true));
+    assert!(!hear(&mut table, 1, announcement("c1"), true), "both stay");
+    assert!(!hear(&mut table, 1, announcement("c2"), false), "strangers are no news");
+    table.gone((other.cluster, other.node), elsewhere, NOW_S, true);
+    assert_eq!(nodes(&table).len(), 2);
 }
 
 proptest! {
