@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Agent, AgentConfig, AgentError, ApiListen, advertise,
+    Agent, AgentConfig, AgentError, ApiListen, STOP_LIMIT, advertise,
     credentials::Credentials,
     data_dir::{DataDir, NodeFile},
     live_links::LiveLinks,
@@ -40,10 +40,17 @@ use super::{
 /// Boxed here, so that all of a node is compiled once, with this crate, and not with every program
 /// that starts one.
 pub(super) fn start(config: AgentConfig) -> BoxFuture<'static, Result<Agent, AgentError>> {
-    Box::pin(assemble(config))
+    Box::pin(async move {
+        let supervisor = Supervisor::new();
+        let assembled = assemble(config, supervisor.clone()).await;
+        if assembled.is_err() && !supervisor.shutdown(STOP_LIMIT).await {
+            tracing::warn!("some parts of a node that did not start have not ended in time");
+        }
+        assembled
+    })
 }
 
-async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
+async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Agent, AgentError> {
     let data = Arc::new(DataDir::open(&config.data_dir)?);
     for file in &config.stale_files {
         data.forget(file)?;
@@ -52,7 +59,6 @@ async fn assemble(mut config: AgentConfig) -> Result<Agent, AgentError> {
     if let (Some(port), Some(api)) = (config.preferred_api_port, &config.api) {
         ports.prefer(&api_key(api), port);
     }
-    let supervisor = Supervisor::new();
     let cluster = data.node()?.map(|file| file.cluster);
     let cluster = cluster.or_else(|| config.token.as_ref().map(|token| token.cluster.clone()));
     let finder = finder(&config, cluster.clone());

@@ -59,8 +59,8 @@ impl Subnet {
             LanUse::Auto => self.shared.is_lost,
             LanUse::On => true,
         };
-        if looks && let Some(lan) = self.lan() {
-            finder.listen(lan.clone());
+        if looks {
+            self.help_lost(finder);
         }
     }
 
