@@ -1,7 +1,5 @@
 //! `remuda discover` and `remuda tracker`.
 
-use std::collections::BTreeMap;
-
 use remuda_discovery::{
     lan::{Key, Lan, LanConfig, Neighbour, PORT},
     tracker,
@@ -93,9 +91,7 @@ fn print(args: &DiscoverArgs, found: &[Found]) -> Result<(), Stop> {
         return Ok(printer.json(found)?);
     }
     let mut table = Table::new(["CLUSTER", "NAME", "NODE", "ADDRESS", "SOURCE", "SEAL"]);
-    let mut clusters = BTreeMap::new();
     for found in found {
-        *clusters.entry(&found.cluster).or_insert(0) += 1;
         let source = if found.local {
             format!("{}, this machine", found.source)
         } else {
