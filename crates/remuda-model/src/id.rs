@@ -127,6 +127,11 @@ text_id! {
     |text| is_token(text, 128)
 }
 text_id! {
+    /// Names content by what it is: its BLAKE3 digest as 64 hexadecimal digits.
+    Digest, "digest", "64 hexadecimal digits in lower case",
+    |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+text_id! {
     /// The name of a job class, such as `node` or `exec`.
     ClassName, "job class", "at most 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`",
     |text| is_token(text, 64)
@@ -189,6 +194,14 @@ mod tests {
         assert!("build_7.2-Rc".parse::<TaskId>().is_ok());
         for bad in ["", ".", "..", "a/b", "a\0", "-", &"x".repeat(129)] {
             assert!(bad.parse::<TaskId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn digests_have_one_way_to_be_written() {
+        assert!("0f".repeat(32).parse::<Digest>().is_ok());
+        for bad in ["", "0f", &"0F".repeat(32), &"0g".repeat(32), &"0f".repeat(33)] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad:?}");
         }
     }
 

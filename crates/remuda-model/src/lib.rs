@@ -21,7 +21,7 @@ pub mod url;
 pub use counter::{Epoch, Generation, Revision};
 pub use error::{Chain, ErrorKind, Failure};
 pub use event::{Event, EventBody};
-pub use id::{ClassName, ClusterId, NodeId, ParseIdError, TaskId, TokenId};
+pub use id::{ClassName, ClusterId, Digest, NodeId, ParseIdError, TaskId, TokenId};
 pub use labels::Labels;
 pub use node::{NodeStats, NodeStatus, NodeView};
 pub use release::{Release, VERSION};
