@@ -1,0 +1,181 @@
+//! A file that arrives beside its target and is put there when it is whole.
+
+mod error;
+mod temp;
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use bytes::Bytes;
+use remuda_model::Digest;
+use rustix::fs::Mode;
+use tokio::task::spawn_blocking;
+
+pub use self::error::PlacingError;
+use self::temp::Temp;
+use crate::{FileWriter, digest};
+
+/// The permission bits that a file may have: others never write, and nothing runs with the rights
+/// of its owner.
+const MODES: u32 = 0o755;
+/// How many bytes of a disk stay free.
+const SPARE: u64 = 16 << 20;
+
+/// What is wanted at the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The digest of the content.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its permission bits, of which 0755 are kept.
+    pub mode: u32,
+    /// Whether a file that is there may be replaced.
+    pub overwrite: bool,
+}
+
+/// A file that arrives. It lies hidden beside its target (`.NAME.DIGEST.part`) until it is whole,
+/// has its digest and is on disk; then it replaces the target at once. Dropped before, it is left
+/// for whoever goes on with the same content; [`discard`](Self::discard) takes it away.
+#[derive(Debug)]
+pub struct Placing {
+    temp: Temp,
+    writer: FileWriter,
+    taken: u64,
+    wanted: Wanted,
+}
+
+impl Placing {
+    /// Begins to place a file `name` in an open directory, or returns `None` when it is there
+    /// already with this content (its mode is made the wanted one). What came earlier is kept.
+    ///
+    /// # Errors
+    ///
+    /// When another file is there that may not be replaced, the same content is being placed there
+    /// just now, or the disk has no room for it.
+    pub async fn begin(
+        dir: OwnedFd,
+        name: String,
+        wanted: Wanted,
+    ) -> Result<Option<Self>, PlacingError> {
+        spawn_blocking(move || Self::begin_blocking(dir, name, wanted))
+            .await
+            .map_err(io::Error::other)?
+    }
+
+    fn begin_blocking(
+        dir: OwnedFd,
+        name: String,
+        wanted: Wanted,
+    ) -> Result<Option<Self>, PlacingError> {
+        match temp::open_target(&dir, &name)? {
+            Some(present) if has_content(&present, &wanted)? => {
+                rustix::fs::fchmod(&present, mode(&wanted))?;
+                return Ok(None);
+            }
+            Some(_) if !wanted.overwrite => return Err(PlacingError::Exists),
+            Some(_) | None => {}
+        }
+        let (temp, file, came) = Temp::open(dir, name, &wanted.digest)?;
+        let held = if came > wanted.size { 0 } else { came };
+        let missing = wanted.size - held;
+        let free = free_bytes(&temp.dir)?;
+        if free < missing.saturating_add(SPARE) {
+            temp.remove_if_empty(came);
+            return Err(PlacingError::NoRoom { needed: missing, free });
+        }
+        if came > wanted.size {
+            file.set_len(0)?;
+        }
+        let mut hasher = blake3::Hasher::new();
+        let held = digest::hash(&mut hasher, &file, held)?;
+        let writer = FileWriter::resume(file, hasher, held);
+        Ok(Some(Self { temp, writer, taken: held, wanted }))
+    }
+
+    /// How many bytes came: the next ones begin here.
+    pub fn held(&self) -> u64 {
+        self.taken
+    }
+
+    /// Takes the next bytes; waits for the disk.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many, or the disk is full; [`discard`](Self::discard) it then.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the bytes have been taken.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), PlacingError> {
+        self.taken += bytes.len() as u64;
+        if self.taken > self.wanted.size {
+            return Err(PlacingError::TooLong);
+        }
+        Ok(self.writer.write(bytes).await?)
+    }
+
+    /// Waits until what came is written, so that somebody can go on there later.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub async fn flush(&mut self) -> Result<(), PlacingError> {
+        Ok(self.writer.flush().await?)
+    }
+
+    /// All bytes have come: puts the file at its target, durably. On an error nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// When bytes are missing, the digest is another one, a file came in between that may not be
+    /// replaced, or the disk is full.
+    pub async fn finish(self) -> Result<(), PlacingError> {
+        let Self { temp, writer, taken, wanted } = self;
+        let written = writer.finish().await;
+        spawn_blocking(move || {
+            let placed = written.map_err(PlacingError::from).and_then(|(file, digest)| {
+                if taken < wanted.size || digest != wanted.digest {
+                    return Err(PlacingError::WrongContent);
+                }
+                rustix::fs::fchmod(&file, mode(&wanted))?;
+                file.sync_all()?;
+                temp.put(wanted.overwrite)
+            });
+            if placed.is_err() {
+                temp.remove();
+            }
+            placed
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+
+    /// Takes away what came.
+    pub async fn discard(self) {
+        let Self { temp, writer, .. } = self;
+        drop(writer);
+        drop(spawn_blocking(move || temp.remove()).await);
+    }
+}
+
+/// Whether a file has the content already.
+fn has_content(file: &File, wanted: &Wanted) -> io::Result<bool> {
+    Ok(file.metadata()?.len() == wanted.size && crate::digest_of_file(file)? == wanted.digest)
+}
+
+fn mode(wanted: &Wanted) -> Mode {
+    Mode::from_raw_mode(wanted.mode & MODES)
+}
+
+/// How many bytes of the disk on which an open directory lies are free.
+pub(crate) fn free_bytes(dir: impl AsFd) -> io::Result<u64> {
+    let stat = rustix::fs::fstatvfs(dir)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests;

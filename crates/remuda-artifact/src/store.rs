@@ -1,0 +1,305 @@
+//! Content on disk, by digest.
+
+mod error;
+mod incoming;
+mod outgoing;
+mod shelf;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use blake3::Hasher;
+use remuda_model::Digest;
+use tokio::{sync::watch, task::spawn_blocking};
+
+use self::shelf::{Item, Shelf};
+pub use self::{error::StoreError, incoming::Incoming, outgoing::Outgoing};
+use crate::{digest, placing};
+
+/// What marks content that is not whole.
+const PART: &str = ".part";
+/// What was used so lately is not thrown away to make room.
+const IN_USE: Duration = Duration::from_mins(10);
+
+/// Where content is kept, and how much.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The directory; made when it does not exist. Only one store may use it.
+    pub dir: PathBuf,
+    /// How many bytes are kept: beyond it goes what was not used for longest. What arrives and
+    /// what was used within ten minutes is kept besides.
+    pub max_bytes: u64,
+    /// How many bytes of the disk are left free for others.
+    pub spare_bytes: u64,
+}
+
+/// Content on disk, by digest. Cheap to clone.
+///
+/// What is there at the start was written before, perhaps just before the machine lost its power:
+/// it is hashed when it is first used.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: StoreConfig,
+    shelf: Mutex<Shelf>,
+}
+
+/// How far content has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Progress {
+    /// So many bytes may be read.
+    len: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Arriving,
+    /// It is whole and has the right digest.
+    Whole,
+    /// No more comes; somebody may go on later.
+    BrokenOff,
+}
+
+/// What there is of some content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// All of it.
+    Whole {
+        /// In bytes.
+        size: u64,
+    },
+    /// Its beginning.
+    Part {
+        /// So many bytes.
+        held: u64,
+        /// Whether somebody sends more just now.
+        arriving: bool,
+    },
+}
+
+/// What becomes of content that somebody wants to bring.
+#[derive(Debug)]
+pub enum Receive {
+    /// It is here already.
+    Whole,
+    /// It may come.
+    Incoming(Incoming),
+}
+
+impl Store {
+    /// Opens a store with what is in its directory; files that are none of its own are left alone.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made or read.
+    pub async fn open(config: StoreConfig) -> io::Result<Self> {
+        let dir = config.dir.clone();
+        let shelf = spawn_blocking(move || scan(&dir)).await.map_err(io::Error::other)??;
+        Ok(Self { inner: Arc::new(Inner { config, shelf: Mutex::new(shelf) }) })
+    }
+
+    /// What there is of some content.
+    pub fn find(&self, digest: &Digest) -> Option<Presence> {
+        let mut shelf = self.shelf();
+        let item = shelf.used(digest)?;
+        Some(match item {
+            Item::Whole { size, .. } => Presence::Whole { size: *size },
+            Item::Part { held } => Presence::Part { held: *held, arriving: false },
+            Item::Arriving { progress } => {
+                Presence::Part { held: progress.borrow().len, arriving: true }
+            }
+        })
+    }
+
+    /// The file of whole content, for those who check the digest of what they read.
+    pub fn path(&self, digest: &Digest) -> Option<PathBuf> {
+        let whole = matches!(self.shelf().used(digest), Some(Item::Whole { .. }));
+        whole.then(|| self.inner.whole(digest))
+    }
+
+    /// Prepares for content of `size` bytes; what came earlier is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Arriving`] while somebody else brings it, [`StoreError::NoRoom`] when the
+    /// disk has no room for it.
+    pub async fn receive(&self, digest: &Digest, size: u64) -> Result<Receive, StoreError> {
+        let (held, progress) = {
+            let mut shelf = self.shelf();
+            let held = match shelf.used(digest) {
+                Some(Item::Whole { size: held, .. }) if *held == size => {
+                    return Ok(Receive::Whole);
+                }
+                Some(Item::Whole { size: held, .. }) => {
+                    return Err(StoreError::OtherSize { held: *held, size });
+                }
+                Some(Item::Arriving { .. }) => return Err(StoreError::Arriving),
+                Some(Item::Part { held }) => Some(*held),
+                None => None,
+            };
+            let progress = watch::Sender::new(Progress::default());
+            shelf.put(digest.clone(), Item::Arriving { progress: progress.subscribe() });
+            (held, progress)
+        };
+        let mut claim = incoming::Claim::new(self.clone(), digest.clone(), progress);
+        held.inspect(|held| claim.advance(*held));
+        let (inner, digest) = (Arc::clone(&self.inner), digest.clone());
+        let opened = spawn_blocking(move || inner.open_part(&digest, size)).await;
+        let (file, hasher, held) = opened.map_err(io::Error::other)??;
+        claim.advance(held);
+        Ok(Receive::Incoming(Incoming::new(claim, file, hasher, size)))
+    }
+
+    /// Reads content from a byte on, also while it still arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Absent`] when it is neither here nor arriving, or its file was damaged.
+    pub async fn read(&self, digest: &Digest, size: u64, at: u64) -> Result<Outgoing, StoreError> {
+        let (checked, progress) = match self.shelf().used(digest) {
+            Some(Item::Whole { checked, size }) => {
+                let done = Progress { len: *size, stage: Stage::Whole };
+                (*checked, watch::channel(done).1)
+            }
+            Some(Item::Arriving { progress }) => (true, progress.clone()),
+            Some(Item::Part { .. }) | None => return Err(StoreError::Absent),
+        };
+        let (inner, digest) = (Arc::clone(&self.inner), digest.clone());
+        let opened = spawn_blocking(move || {
+            if !checked {
+                inner.check(&digest)?;
+            }
+            inner.open_to_read(&digest, at)
+        });
+        let file = opened.await.map_err(io::Error::other)??;
+        Ok(Outgoing::new(file, progress, size, at))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.inner.shelf()
+    }
+}
+
+impl Inner {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn whole(&self, digest: &Digest) -> PathBuf {
+        self.config.dir.join(digest.as_str())
+    }
+
+    fn part(&self, digest: &Digest) -> PathBuf {
+        self.config.dir.join(format!("{digest}{PART}"))
+    }
+
+    /// Opens what came of some content at its end, hashed so far.
+    fn open_part(&self, digest: &Digest, size: u64) -> Result<(File, Hasher, u64), StoreError> {
+        let path = self.part(digest);
+        let came = fs::metadata(&path).map_or(0, |meta| meta.len());
+        let held = if came > size { 0 } else { came };
+        self.make_room(size - held)?;
+        let file = File::options().read(true).append(true).create(true).open(path)?;
+        if came > size {
+            file.set_len(0)?;
+        }
+        let mut hasher = Hasher::new();
+        let held = digest::hash(&mut hasher, &file, held)?;
+        Ok((file, hasher, held))
+    }
+
+    /// Throws away what was not used for longest until so many bytes more may be kept.
+    fn make_room(&self, needed: u64) -> Result<(), StoreError> {
+        for old in self.shelf().outdated(needed, self.config.max_bytes, Instant::now()) {
+            self.remove(&old);
+        }
+        let free = placing::free_bytes(File::open(&self.config.dir)?)?;
+        let wanted = needed.saturating_add(self.config.spare_bytes);
+        if free < wanted {
+            return Err(StoreError::NoRoom { needed, free, spare: self.config.spare_bytes });
+        }
+        Ok(())
+    }
+
+    fn remove(&self, digest: &Digest) {
+        for path in [self.whole(digest), self.part(digest)] {
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(path = %path.display(), %error, "cannot be removed"),
+            }
+        }
+    }
+
+    /// Hashes content that is here since before the start.
+    fn check(&self, digest: &Digest) -> Result<(), StoreError> {
+        let found = crate::digest_of_file(&File::open(self.whole(digest))?)?;
+        if found == *digest {
+            self.shelf().checked(digest);
+            return Ok(());
+        }
+        tracing::warn!(%digest, "content was damaged and is thrown away");
+        self.shelf().take(digest);
+        self.remove(digest);
+        Err(StoreError::Absent)
+    }
+
+    /// What arrives may become whole at any moment.
+    fn open_to_read(&self, digest: &Digest, at: u64) -> Result<File, StoreError> {
+        let open = |path: PathBuf| match File::open(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let mut file = open(self.whole(digest))?;
+        if file.is_none() {
+            file = open(self.part(digest))?;
+        }
+        if file.is_none() {
+            file = open(self.whole(digest))?;
+        }
+        let mut file = file.ok_or(StoreError::Absent)?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
+        Ok(file)
+    }
+}
+
+fn scan(dir: &Path) -> io::Result<Shelf> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut shelf = Shelf::default();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let (name, meta) = (entry.file_name(), entry.metadata()?);
+        let Some(name) = name.to_str().filter(|_| meta.is_file()) else { continue };
+        let (name, is_part) = match name.strip_suffix(PART) {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let Ok(digest) = name.parse::<Digest>() else { continue };
+        if is_part && shelf.holds(&digest) {
+            continue;
+        }
+        let item = if is_part {
+            Item::Part { held: meta.len() }
+        } else {
+            Item::Whole { size: meta.len(), checked: false }
+        };
+        shelf.put(digest, item);
+    }
+    Ok(shelf)
+}
+
+#[cfg(test)]
+mod tests;
