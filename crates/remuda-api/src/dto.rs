@@ -6,6 +6,7 @@ mod authority;
 mod base64_bytes;
 mod cluster;
 mod event;
+mod file;
 mod node;
 mod output;
 mod task;
@@ -14,6 +15,10 @@ mod token;
 pub use authority::{Authority, Ca, RotateAuthority, RotationStep};
 pub use cluster::{Cluster, ControlNode, Health, JoinToken, Problem, Ready, Version};
 pub use event::{EventQuery, StreamGap};
+pub use file::{
+    Artifact, ContentQuery, FileLine, FileQuery, FileSource, NodeFile, NodePath, SendFile,
+    UploadQuery,
+};
 pub use node::{
     AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,
     ReadQuery, SetStatus,

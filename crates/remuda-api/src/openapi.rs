@@ -15,7 +15,7 @@ use utoipa::{
 use crate::{
     access::Access,
     dto::{ErrorBody, StreamGap},
-    handler::{authority, cluster, events, exec, node, open, task, token},
+    handler::{authority, cluster, events, exec, file, node, open, task, token},
     route::ROUTES,
 };
 
@@ -32,6 +32,7 @@ const SCHEME: &str = "token";
     ),
     tags(
         (name = "nodes", description = "Machines and what they do"),
+        (name = "files", description = "Files for nodes and of nodes"),
         (name = "tasks", description = "Work that goes on by itself"),
         (name = "events", description = "What happens"),
         (name = "cluster", description = "The cluster itself"),
@@ -43,6 +44,8 @@ const SCHEME: &str = "token";
         node::list_nodes, node::add_node, node::get_node, node::remove_node,
         node::set_node_status, node::change_node_labels, node::request_class,
         exec::exec_command,
+        file::get_file, file::get_file_content, file::send_file, file::get_artifact,
+        file::put_artifact,
         task::list_tasks, task::start_task, task::get_task, task::forget_task,
         task::command_task, task::stop_task, task::follow_output,
         events::follow_events,

@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     dto::Scope::{Admin, Operate, Read},
     guard,
-    handler::{authority, cluster, events, exec, node, open, task, token},
+    handler::{authority, cluster, events, exec, file, node, open, task, token},
 };
 
 /// One route.
@@ -53,6 +53,13 @@ pub(crate) static ROUTES: &[Route] = routes! {
     POST "/v1/nodes/{node}/certificate" Scope(Operate) => authority::renew_certificate,
     POST "/v1/nodes/{node}/requests" Scope(Operate) => node::request_class,
     POST "/v1/nodes/{node}/exec" Scope(Operate) => exec::exec_command,
+
+    GET "/v1/nodes/{node}/file" Scope(Operate) => file::get_file,
+    GET "/v1/nodes/{node}/file/content" Scope(Operate) => file::get_file_content,
+
+    POST "/v1/files" Scope(Operate) => file::send_file,
+    GET "/v1/artifacts/{digest}" Scope(Operate) => file::get_artifact,
+    PUT "/v1/artifacts/{digest}" Scope(Operate) => file::put_artifact,
 
     GET "/v1/tasks" Scope(Read) => task::list_tasks,
     POST "/v1/tasks" Scope(Operate) => task::start_task,

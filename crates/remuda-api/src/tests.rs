@@ -2,6 +2,7 @@
 
 mod bodies;
 mod document;
+mod files;
 mod fixture;
 mod gate;
 mod limits;

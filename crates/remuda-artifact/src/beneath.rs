@@ -41,7 +41,23 @@ pub struct Located<'a> {
     names: Names,
     /// Whether the path says that it is a directory.
     is_dir: bool,
+    /// The whole path.
     text: String,
+}
+
+/// Where a file is or will be: an open directory, and the name there.
+#[derive(Debug)]
+pub struct Place {
+    pub(crate) dir: OwnedFd,
+    pub(crate) name: String,
+    path: String,
+}
+
+impl Place {
+    /// The whole path of the file.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
 }
 
 /// What a file is.
@@ -100,7 +116,8 @@ impl Roots {
         };
         let depth = rest.components().count();
         let is_dir = text.ends_with('/') || depth == 0;
-        Ok(Located { root: &root.dir, names: names.last(depth), is_dir, text: text.to_owned() })
+        let text = names.to_text();
+        Ok(Located { root: &root.dir, names: names.last(depth), is_dir, text })
     }
 }
 
@@ -117,30 +134,50 @@ impl Located<'_> {
         walk::open_file(&parent, name, &self.text)
     }
 
-    /// Opens the directory in which the file is or will be, and tells the name of the file there:
-    /// that of the path, or `name` when the path is a directory. Missing directories are made
-    /// (mode 0755).
+    /// Opens the directory in which the file is or will be: that of the path, or the path itself
+    /// when it is a directory, in which the file has the name `name`, if it has one. Missing
+    /// directories are made (mode 0755).
     ///
     /// # Errors
     ///
     /// When a directory cannot be opened or made, or the way has a symbolic link.
-    pub fn open_parent(&self, name: &str) -> Result<(OwnedFd, String), PathError> {
-        path::check_name(name)?;
+    pub fn make_place(&self, name: &str) -> Result<Place, PathError> {
+        if !name.is_empty() {
+            path::check_name(name)?;
+        }
+        let inside = |dir| {
+            if name.is_empty() {
+                return Err(PathError::NoFile(self.text.clone()));
+            }
+            let path = format!("{}/{name}", self.text.trim_end_matches('/'));
+            Ok(Place { dir, name: name.to_owned(), path })
+        };
         if self.is_dir {
-            let dir = walk::make_dir(self.root, self.names.as_slice(), &self.text)?;
-            return Ok((dir, name.to_owned()));
+            return inside(walk::make_dir(self.root, self.names.as_slice(), &self.text)?);
         }
         let (dirs, last) = self.split()?;
         let parent = walk::make_dir(self.root, dirs, &self.text)?;
         match walk::kind(&parent, last, &self.text)? {
             Some(FileType::Directory) => {
-                let dir = walk::make_dir(&parent, std::slice::from_ref(last), &self.text)?;
-                Ok((dir, name.to_owned()))
+                inside(walk::make_dir(&parent, std::slice::from_ref(last), &self.text)?)
             }
-            None | Some(FileType::RegularFile) => Ok((parent, last.clone())),
+            None | Some(FileType::RegularFile) => {
+                Ok(Place { dir: parent, name: last.clone(), path: self.text.clone() })
+            }
             Some(FileType::Symlink) => Err(PathError::Symlink(self.text.clone())),
             Some(_) => Err(PathError::NoFile(self.text.clone())),
         }
+    }
+
+    /// Opens the directory in which the file is, without making any.
+    ///
+    /// # Errors
+    ///
+    /// When a directory is missing, or the way has a symbolic link.
+    pub fn find_place(&self) -> Result<Place, PathError> {
+        let (dirs, name) = self.split()?;
+        let dir = walk::open_dir(self.root, dirs, &self.text)?;
+        Ok(Place { dir, name: name.clone(), path: self.text.clone() })
     }
 
     fn split(&self) -> Result<(&[String], &String), PathError> {

@@ -16,7 +16,7 @@ mod reader;
 mod store;
 mod writer;
 
-pub use beneath::{FileInfo, Located, PathError, Roots};
+pub use beneath::{FileInfo, Located, PathError, Place, Roots};
 pub use digest::{digest_of, digest_of_file};
 pub use placing::{Placing, PlacingError, Wanted};
 pub use reader::FileReader;

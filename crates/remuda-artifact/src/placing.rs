@@ -3,20 +3,16 @@
 mod error;
 mod temp;
 
-use std::{
-    fs::File,
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{fs::File, io, os::fd::AsFd};
 
 use bytes::Bytes;
 use remuda_model::Digest;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use tokio::task::spawn_blocking;
 
 pub use self::error::PlacingError;
 use self::temp::Temp;
-use crate::{FileWriter, digest};
+use crate::{FileWriter, Place, digest};
 
 /// The permission bits that a file may have: others never write, and nothing runs with the rights
 /// of its owner.
@@ -49,29 +45,32 @@ pub struct Placing {
 }
 
 impl Placing {
-    /// Begins to place a file `name` in an open directory, or returns `None` when it is there
+    /// Begins to place a file, or returns `None` when it is there
     /// already with this content (its mode is made the wanted one). What came earlier is kept.
     ///
     /// # Errors
     ///
     /// When another file is there that may not be replaced, the same content is being placed there
     /// just now, or the disk has no room for it.
-    pub async fn begin(
-        dir: OwnedFd,
-        name: String,
-        wanted: Wanted,
-    ) -> Result<Option<Self>, PlacingError> {
-        spawn_blocking(move || Self::begin_blocking(dir, name, wanted))
-            .await
-            .map_err(io::Error::other)?
+    pub async fn begin(place: Place, wanted: Wanted) -> Result<Option<Self>, PlacingError> {
+        let begun = spawn_blocking(move || Self::begin_blocking(place, wanted)).await;
+        begun.map_err(io::Error::other)?
     }
 
-    fn begin_blocking(
-        dir: OwnedFd,
-        name: String,
-        wanted: Wanted,
-    ) -> Result<Option<Self>, PlacingError> {
-        match temp::open_target(&dir, &name)? {
+    /// Takes away what came for a place earlier, unless somebody goes on with it just now. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`PlacingError::Busy`] when somebody does; when what is there is nothing of ours.
+    pub fn clear(place: Place, digest: &Digest) -> Result<(), PlacingError> {
+        if let Some((temp, _file, _came)) = Temp::open(place, digest, OFlags::empty())? {
+            temp.remove();
+        }
+        Ok(())
+    }
+
+    fn begin_blocking(place: Place, wanted: Wanted) -> Result<Option<Self>, PlacingError> {
+        match temp::open_target(&place)? {
             Some(present) if has_content(&present, &wanted)? => {
                 rustix::fs::fchmod(&present, mode(&wanted))?;
                 return Ok(None);
@@ -79,10 +78,12 @@ impl Placing {
             Some(_) if !wanted.overwrite => return Err(PlacingError::Exists),
             Some(_) | None => {}
         }
-        let (temp, file, came) = Temp::open(dir, name, &wanted.digest)?;
+        let opened = Temp::open(place, &wanted.digest, OFlags::CREATE)?;
+        // Somebody has taken it away in the same moment.
+        let (temp, file, came) = opened.ok_or(PlacingError::Busy)?;
         let held = if came > wanted.size { 0 } else { came };
         let missing = wanted.size - held;
-        let free = free_bytes(&temp.dir)?;
+        let free = free_bytes(temp.dir())?;
         if free < missing.saturating_add(SPARE) {
             temp.remove_if_empty(came);
             return Err(PlacingError::NoRoom { needed: missing, free });

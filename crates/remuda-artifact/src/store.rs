@@ -38,6 +38,13 @@ pub struct StoreConfig {
     pub spare_bytes: u64,
 }
 
+impl StoreConfig {
+    /// A store that keeps 10 GiB and leaves 256 MiB of the disk free.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), max_bytes: 10 << 30, spare_bytes: 256 << 20 }
+    }
+}
+
 /// Content on disk, by digest. Cheap to clone.
 ///
 /// What is there at the start was written before, perhaps just before the machine lost its power:

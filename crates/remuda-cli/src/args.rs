@@ -3,6 +3,7 @@
 mod agent;
 mod cluster;
 mod common;
+mod cp;
 mod debug;
 mod dev;
 mod discovery;
@@ -20,6 +21,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use agent::AgentArgs;
 pub(crate) use cluster::{BackupArgs, ClusterCommand, JoinRole, RecoverArgs, RestoreArgs};
 pub(crate) use common::{Connect, Format, Raw};
+pub(crate) use cp::{CpArgs, NodePath, Place};
 pub(crate) use debug::DebugCommand;
 pub(crate) use dev::DevArgs;
 pub(crate) use discovery::{DiscoverArgs, TrackerArgs};
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Request(RequestArgs),
     /// Run a command on one or many nodes
     Exec(ExecArgs),
+    /// Copy a file to nodes, from a node, or from node to node
+    Cp(CpArgs),
     /// Start, watch and stop tasks
     #[command(subcommand, after_help = "Example:\n  remuda task list --running")]
     Task(TaskCommand),

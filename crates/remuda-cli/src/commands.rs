@@ -5,6 +5,7 @@ mod authority;
 mod cluster;
 mod config;
 mod connect;
+mod cp;
 mod debug;
 mod discovery;
 mod event;
@@ -51,6 +52,7 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Node(command) => node::run(command, environment).await,
         Command::Request(args) => request::run(args, environment).await,
         Command::Exec(args) => exec::run(args, environment).await,
+        Command::Cp(args) => cp::run(args, environment).await,
         Command::Task(command) => task::run(command, environment).await,
         Command::Event(args) => event::run(args, environment).await,
         Command::Cluster(command) => cluster::run(command, environment).await,

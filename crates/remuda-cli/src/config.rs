@@ -38,6 +38,7 @@ pub(crate) struct NodeConfig {
     pub(crate) join: Vec<JoinUrl>,
     pub(crate) dns_server: Option<SocketAddr>,
     pub(crate) lan: LanUse,
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) trackers: Vec<TrackerUrl>,
     pub(crate) tracker_listen: Option<SocketAddr>,
     pub(crate) proxy: Option<Proxy>,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use remuda_artifact::Store;
 use remuda_link::{Authority, Endpoint, Link, Router};
 use remuda_model::{
     ClassName, ClusterId, ErrorKind, Failure, Generation, LinkUrl, NodeId, Release, Role,
@@ -46,6 +47,8 @@ pub struct ControlConfig {
     pub authority: Option<Authority>,
     /// The job classes whose events are to be seen here.
     pub classes: Vec<Arc<dyn Class>>,
+    /// Files on their way to nodes, by digest.
+    pub artifacts: Store,
     /// Periods of the replication.
     pub timing: Timing,
 }
@@ -75,6 +78,7 @@ pub(crate) struct Shared {
     addresses: RwLock<Vec<LinkUrl>>,
     pub timing: Timing,
     pub classes: Arc<BTreeMap<ClassName, Arc<dyn Class>>>,
+    pub artifacts: Store,
     pub replica: Replica,
     pub peers: Arc<Peers>,
     pub proxies: Proxies,
@@ -178,7 +182,8 @@ impl Control {
         config: ControlConfig,
         supervisor: Supervisor,
     ) -> Result<Self, OpenError> {
-        let ControlConfig { node, data_dir, addresses, authority, classes, timing } = config;
+        let ControlConfig { node, data_dir, addresses, authority, classes, artifacts, timing } =
+            config;
         let authority = match authority {
             Some(authority) => {
                 authority::save(&data_dir, &authority)?;
@@ -205,6 +210,7 @@ impl Control {
             timing,
             stats: Stats::new(classes.keys()),
             classes: Arc::new(classes),
+            artifacts,
             replica,
             peers,
             proxies: Proxies::default(),

@@ -11,11 +11,11 @@
 //! | `membership` | who replicates, who votes, who owns workers; on the leader |
 //! | `announce`, `session`, `proxies` | workers: where they belong, what they say |
 //! | `ownership` | what moves when the control nodes change |
-//! | `relay` | streams for workers and owners that cannot reach each other |
+//! | `streams`, `relay` | streams to workers, also for those that their owner cannot reach |
 //! | `backup` | what a new first control node can be made of |
 //! | `metrics` | what is counted, for Prometheus |
 //! | `authority`, `rotation` | the CA and the join secrets, and how they are exchanged |
-//! | `work`, `output`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
+//! | `work`, `output`, `files`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
 mod admission;
 mod announce;
@@ -25,6 +25,7 @@ mod cluster;
 mod control;
 mod dialback;
 mod events;
+mod files;
 mod handlers;
 mod level;
 mod membership;
@@ -42,6 +43,7 @@ mod rotation;
 mod session;
 #[doc(hidden)]
 pub mod sim;
+mod streams;
 mod tasks;
 mod tokens;
 mod work;
@@ -54,6 +56,7 @@ pub use backup::{Backup, BackupError, SalvageError, Succession, plant, salvage};
 pub use cluster::{ClusterView, ControlView, Problem};
 pub use control::{Control, ControlConfig, OpenError};
 pub use events::EventStream;
+pub use files::{Fetch, FileStream, Sent};
 pub use nodes::Consistency;
 pub use output::OutputStream;
 pub use remuda_state::{AuthorityStep, Scope, TokenRecord};

@@ -8,12 +8,10 @@ use remuda_wire::message::{
     OUTPUT,
     output::{Chunk, Follow},
 };
-use tokio::time::Instant;
 
 use crate::{
     Control,
     proxies::{NOT_HERE, not_connected},
-    relay::{HOPS, OpenError},
 };
 
 /// The longest chunk: 64 KiB of output, or a failure.
@@ -93,7 +91,7 @@ impl Control {
         offset: u64,
         follow: bool,
     ) -> Result<OutputStream, Failure> {
-        let mut stream = self.open_output(node).await?;
+        let mut stream = self.open_stream(node, OUTPUT).await?;
         let epoch = self.shared.replica.state().epoch();
         let request = Follow { epoch, task: task.clone(), offset, follow };
         let sent = tokio::time::timeout(SEND, stream.send(&request)).await;
@@ -104,29 +102,6 @@ impl Control {
             return Err(not_connected(node));
         }
         Ok(OutputStream { node: node.clone(), stream, follow, ended: false })
-    }
-
-    /// A stream to the worker, wherever it is at this moment.
-    async fn open_output(&self, node: &NodeId) -> Result<Stream, Failure> {
-        match self.open_here(node, OUTPUT, HOPS).await {
-            Ok(stream) => return Ok(stream),
-            Err(OpenError::NoWay) => (),
-            Err(_) => return Err(not_connected(node)),
-        }
-        self.check_known(node, SEND).await?;
-        let attempt = |owner: NodeId| async move { self.open_at(&owner, node).await };
-        self.at_owner(node, Instant::now() + SEND, attempt).await
-    }
-
-    async fn open_at(&self, owner: &NodeId, node: &NodeId) -> Result<Stream, Failure> {
-        if *owner == self.shared.me {
-            let opened = self.open_here(node, OUTPUT, HOPS).await;
-            return opened.map_err(|_error| not_connected(node));
-        }
-        self.open_through(owner, node, OUTPUT, HOPS).await.map_err(|error| {
-            let message = format!("cannot reach `{owner}`, the owner of node `{node}`: {error}");
-            Failure::new(ErrorKind::Unavailable, message).code("control_unreachable")
-        })
     }
 }
 

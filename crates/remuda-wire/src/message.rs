@@ -6,6 +6,7 @@
 //! | [`SESSION`] | worker, at its owner | one stream for the life of the ownership |
 //! | [`WORK`] | owner, at its worker | one call each |
 //! | [`OUTPUT`] | a control node, at a worker | a header, then chunks |
+//! | [`FILE`] | a control node, at a worker | a header, then content and what is said of it |
 //! | [`CONTROL`] | control node, at another | one call each |
 //! | [`RAFT`] | control node, at another | one call each, bytes of the replica |
 //! | [`RELAY`] | control node, at another | a header, then the spliced stream |
@@ -17,6 +18,7 @@
 pub mod announce;
 pub mod client;
 pub mod control;
+pub mod file;
 pub mod join;
 pub mod output;
 pub mod session;
@@ -41,6 +43,8 @@ protocols! {
     WORK = "remuda/work/1",
     /// The output of a task: [`output::Follow`], then [`output::Chunk`]s.
     OUTPUT = "remuda/output/1",
+    /// A file for a worker, or of a worker: [`file::Call`], then content.
+    FILE = "remuda/file/1",
     /// Control nodes among themselves: [`control::Call`] → [`control::Reply`].
     CONTROL = "remuda/control/1",
     /// Raft among control nodes.

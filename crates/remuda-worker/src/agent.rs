@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     epoch::EpochGate,
+    files::Files,
     labels::LabelBook,
     node_class::{self, Slot},
     registry::Registry,
@@ -36,6 +37,7 @@ pub(crate) struct Agent {
     pub(crate) labels: Arc<LabelBook>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) tasks: Tasks,
+    pub(crate) files: Files,
     pub(crate) gate: EpochGate,
     pub(crate) spool: Spool,
     pub(crate) events: mpsc::Sender<EventBody>,

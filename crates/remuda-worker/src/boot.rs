@@ -59,6 +59,9 @@ pub enum StartError {
         #[source]
         source: DecodeError,
     },
+    /// A directory whose files may be used cannot be opened.
+    #[error("cannot open a directory whose files may be used")]
+    Files(#[source] std::io::Error),
     /// Two classes have the same name.
     #[error("two job classes are called `{0}`")]
     TwoClasses(ClassName),
@@ -78,6 +81,7 @@ impl StartError {
             Self::Records(_) => "check the disk and the rights of the data directory",
             Self::Foreign { .. } => "each node needs a data directory of its own",
             Self::Format { .. } => "use the version that wrote them, or a newer one",
+            Self::Files(_) => "give directories that exist, without links",
             Self::TwoClasses(_) => "give each job class a name of its own; `node` is taken",
         }
     }

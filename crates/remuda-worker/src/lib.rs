@@ -9,6 +9,7 @@ mod boot;
 mod caught;
 mod epoch;
 mod failures;
+mod files;
 mod labels;
 mod metrics;
 mod node_class;
@@ -26,7 +27,8 @@ mod told;
 mod worker;
 
 pub use boot::StartError;
-pub use node_class::{NodeInfo, NodeReply, NodeRequest};
+pub use files::FilesConfig;
+pub use node_class::{NodeInfo, NodeReply, NodeRequest, StatFile, WriteFile};
 pub use store::StoreError;
 pub use worker::{Worker, WorkerConfig};
 

@@ -2,6 +2,7 @@
 
 mod data;
 mod diagnosis;
+mod file;
 mod measure;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
@@ -11,12 +12,13 @@ use remuda_plugin::{JobClass, RequestContext};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::file::{StatFile, WriteFile};
 pub(crate) use self::{
     data::DataBook,
     diagnosis::Slot,
     measure::{facts, measure},
 };
-use crate::{labels::LabelBook, status::Wanted, tasks::Tasks};
+use crate::{files::Files, labels::LabelBook, status::Wanted, tasks::Tasks};
 
 /// What is asked of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,12 @@ pub enum NodeRequest {
     Delete(String),
     /// Its tasks, ended ones included.
     Tasks,
+    /// Writes a file of at most 1 MiB: [`WriteFile`]; answered with its whole path.
+    WriteFile(WriteFile),
+    /// What is in a file of at most 1 MiB, in base 64.
+    ReadFile(String),
+    /// What a file is: [`StatFile`].
+    StatFile(String),
     /// What helps to find out what is wrong with it, as JSON and without secrets; for reading only,
     /// its form may change with every version.
     Debug,
@@ -72,6 +80,10 @@ pub enum NodeReply {
     Deleted(bool),
     /// To `tasks`.
     Tasks(Vec<TaskRecord>),
+    /// To `write_file` and `read_file`.
+    Text(String),
+    /// To `stat_file`.
+    File(StatFile),
 }
 
 /// What a node is.
@@ -119,6 +131,7 @@ pub(crate) struct NodeClass {
     pub(crate) tasks: Tasks,
     pub(crate) labels: Arc<LabelBook>,
     pub(crate) data: DataBook,
+    pub(crate) files: Files,
     pub(crate) diagnosis: Slot,
 }
 
@@ -176,6 +189,9 @@ impl JobClass for NodeClass {
             }
             NodeRequest::Delete(key) => NodeReply::Deleted(self.data.delete(&key).await?),
             NodeRequest::Tasks => NodeReply::Tasks(self.tasks.list().await?),
+            NodeRequest::WriteFile(file) => NodeReply::Text(self.write_file(file).await?),
+            NodeRequest::ReadFile(path) => NodeReply::Text(self.read_file(path).await?),
+            NodeRequest::StatFile(path) => NodeReply::File(self.stat_file(path).await?),
             NodeRequest::Debug => NodeReply::Value(self.diagnose().await),
         })
     }

@@ -1,5 +1,6 @@
 //! What control nodes may ask of this worker.
 
+mod file;
 mod output;
 mod work;
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use remuda_link::Router;
 use remuda_model::Role;
-use remuda_wire::message::{OUTPUT, WORK};
+use remuda_wire::message::{FILE, OUTPUT, WORK};
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
@@ -24,5 +25,9 @@ pub(crate) fn register(router: &mut Router, agent: &Arc<Agent>, calls: &TaskTrac
     let (for_output, tracker) = (Arc::clone(agent), calls.clone());
     router.route(OUTPUT, ROLES, move |_link, stream| {
         tracker.track_future(output::serve(Arc::clone(&for_output), stream))
+    });
+    let (for_files, tracker) = (Arc::clone(agent), calls.clone());
+    router.route(FILE, ROLES, move |_link, stream| {
+        tracker.track_future(file::serve(Arc::clone(&for_files), stream))
     });
 }

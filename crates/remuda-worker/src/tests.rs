@@ -5,5 +5,6 @@ mod calls;
 mod class;
 mod cluster;
 mod events;
+mod files;
 mod owner;
 mod tasks;

@@ -21,6 +21,7 @@ use crate::{
     agent::Agent,
     boot::LastBoot,
     epoch::EpochGate,
+    files::{Files, FilesConfig},
     labels::LabelBook,
     node_class::{self, DataBook, NodeClass, Slot},
     owner::{self, Dialler, News},
@@ -32,6 +33,8 @@ use crate::{
 
 /// The database, in the data directory.
 const DATABASE: &str = "worker.redb";
+/// Which files have begun to arrive, in the data directory.
+const ARRIVING: &str = "arriving";
 /// Links that others have dialled and that wait to be looked at.
 const OFFERS: usize = 64;
 /// How long sessions and tasks have when the agent shuts down, and then the spool, and the disk.
@@ -55,6 +58,8 @@ pub struct WorkerConfig {
     pub attributes: BTreeMap<String, String>,
     /// Its job classes; `node` is added.
     pub classes: Vec<Arc<dyn Class>>,
+    /// Which of its files may be read and written from elsewhere.
+    pub files: FilesConfig,
 }
 
 impl fmt::Debug for WorkerConfig {
@@ -143,7 +148,7 @@ impl Worker {
         store: Store,
         loaded: Loaded,
     ) -> Result<Self, StartError> {
-        let WorkerConfig { node, generation, roles, data_dir, labels, attributes, classes } =
+        let WorkerConfig { node, generation, roles, data_dir, labels, attributes, classes, files } =
             config;
         let last_boot = LastBoot::check(&node, &data_dir, &loaded, &store).await?;
         let unreadable = |source| StartError::Unreadable { what: "labels", source };
@@ -156,6 +161,7 @@ impl Worker {
         let setup =
             Setup { node: node.clone(), generation, store: store.clone(), events: events.clone() };
         let (tasks, inbox) = tasks::handle(&setup);
+        let files = Files::open(files, data_dir.join(ARRIVING)).await.map_err(StartError::Files)?;
         let diagnosis = Slot::default();
         let node_class = erase(NodeClass {
             node: node.clone(),
@@ -167,6 +173,7 @@ impl Worker {
             tasks: tasks.clone(),
             labels: Arc::clone(&labels),
             data: DataBook::open(&loaded, store.clone()),
+            files: files.clone(),
             diagnosis: diagnosis.clone(),
         });
         let registry = Registry::new(classes.into_iter().chain([node_class]).collect());
@@ -184,6 +191,7 @@ impl Worker {
             (last_boot.wanted, last_boot.tasks),
         );
         parts.spawn("tasks", actor.await.run(parts.token()));
+        parts.spawn("files", files.clone().sweep(parts.token()));
         let agent = Arc::new(Agent {
             node,
             generation,
@@ -195,6 +203,7 @@ impl Worker {
             labels,
             registry,
             tasks,
+            files,
             gate: EpochGate::new(loaded.meta(EpochGate::KEY), store.clone()),
             spool,
             events,

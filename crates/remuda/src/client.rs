@@ -16,6 +16,7 @@ mod body;
 mod calls;
 mod config;
 mod connection;
+mod files;
 mod stream;
 mod tls;
 mod transport;
@@ -24,8 +25,9 @@ mod transport;
 mod tests;
 
 pub use config::{Ca, ClientConfig};
+pub use files::LocalFile;
 pub use remuda_api::dto;
-pub use stream::{EventMessage, EventStream, OutputStream};
+pub use stream::{EventMessage, EventStream, FileLines, OutputStream};
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use remuda_artifact::{Store, StoreConfig};
 use remuda_control::{Control, ControlConfig};
 use remuda_model::ClusterId;
 use remuda_runtime::Supervisor;
@@ -51,6 +52,9 @@ impl Server {
             addresses: Vec::new(),
             authority: None,
             classes: Vec::new(),
+            artifacts: Store::open(StoreConfig::new(dir.path().join("artifacts")))
+                .await
+                .expect("opens"),
             timing: remuda_store::Timing::default(),
         };
         let control = Control::open(config, supervisor.clone()).await.expect("opens");

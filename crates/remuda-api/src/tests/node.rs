@@ -7,7 +7,7 @@ use remuda_link::{Endpoint, EndpointConfig, Identity, Limits, Router};
 use remuda_model::{ClusterId, Generation, Labels, LinkUrl, NodeStatus, Role, Roles, Transport};
 use remuda_plugin::erase;
 use remuda_runtime::Supervisor;
-use remuda_worker::{Worker, WorkerConfig};
+use remuda_worker::{FilesConfig, Worker, WorkerConfig};
 use tokio::sync::watch;
 
 use super::{
@@ -57,6 +57,11 @@ impl Node {
             labels: Labels::default(),
             attributes: [].into(),
             classes: vec![erase(played)],
+            files: FilesConfig {
+                roots: vec![server.dir.path().to_owned()],
+                except: vec![server.dir.path().join("worker")],
+                artifacts: control.artifacts().clone(),
+            },
         };
         let worker_supervisor = Supervisor::new();
         let worker = Worker::start(worker, worker_supervisor.clone()).await.expect("a worker");

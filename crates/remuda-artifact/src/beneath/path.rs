@@ -117,7 +117,11 @@ impl Names {
     }
 
     pub(super) fn path(&self) -> PathBuf {
-        PathBuf::from("/").join(self.0.join("/"))
+        self.to_text().into()
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        format!("/{}", self.0.join("/"))
     }
 
     /// The last so many of them.
@@ -131,10 +135,10 @@ impl Names {
     }
 }
 
-/// Refuses what is no name of a file.
+/// Refuses what is no name of a file, but for the empty one.
 pub(super) fn check_name(name: &str) -> Result<(), PathError> {
     let rule = match name {
-        "" | "." | ".." => "is no name of a file",
+        "." | ".." => "is no name of a file",
         name if name.len() > MAX_NAME => "has a name of more than 255 bytes",
         name if name.contains(['/', '\0']) => "is no name of a file",
         _ => return Ok(()),

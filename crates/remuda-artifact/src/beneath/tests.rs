@@ -1,3 +1,5 @@
+//! Hostile paths, links and things that are no files.
+
 use std::{fs, os::unix::fs::symlink};
 
 use proptest::prelude::*;
@@ -46,10 +48,10 @@ fn no_link_is_followed() {
         let path = format!("{root}/{path}");
         let located = roots.locate(&path).expect("its text is good");
         assert_eq!(code(located.open_file().expect_err("is refused")), "path_symlink", "{path}");
-        assert_eq!(code(located.open_parent("n").expect_err("is refused")), "path_symlink");
+        assert_eq!(code(located.make_place("n").expect_err("is refused")), "path_symlink");
     }
     let through = roots.locate(&format!("{root}/way/new/file")).expect("its text is good");
-    assert_eq!(code(through.open_parent("n").expect_err("is refused")), "path_symlink");
+    assert_eq!(code(through.make_place("n").expect_err("is refused")), "path_symlink");
     assert!(!outside.path().join("new").exists());
 }
 
@@ -82,13 +84,15 @@ fn directories_take_files_under_their_own_name() {
         [("models", "a.bin"), ("models/", "a.bin"), ("new/", "a.bin"), ("new/b.bin", "b.bin")]
     {
         let located = roots.locate(&format!("{root}/{path}")).expect("good");
-        let (_parent, file) = located.open_parent("a.bin").expect("opens");
-        assert_eq!(file, name, "{path}");
+        let place = located.make_place("a.bin").expect("opens");
+        assert_eq!(place.name, name, "{path}");
+        assert_eq!(Path::new(place.path()).file_name().expect("has one"), name);
     }
     assert!(dir.path().join("new").is_dir());
     let located = roots.locate(&format!("{root}/models/")).expect("good");
-    for name in ["", ".", "..", "a/b", "a\0"] {
-        assert_eq!(code(located.open_parent(name).expect_err("is refused")), "bad_path");
+    assert_eq!(code(located.make_place("").expect_err("is refused")), "no_file");
+    for name in [".", "..", "a/b", "a\0"] {
+        assert_eq!(code(located.make_place(name).expect_err("is refused")), "bad_path");
     }
 }
 

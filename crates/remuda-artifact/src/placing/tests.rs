@@ -1,13 +1,19 @@
+//! Files that appear whole or not at all.
+
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use remuda_model::Failure;
 use tempfile::TempDir;
 
 use super::*;
-use crate::digest_of;
+use crate::{Roots, digest_of};
 
-fn open(dir: &TempDir) -> OwnedFd {
-    File::open(dir.path()).expect("opens").into()
+fn open(dir: &TempDir) -> Place {
+    let root = dir.path().canonicalize().expect("is there");
+    let roots = Roots::open(std::slice::from_ref(&root), &[]).expect("opens");
+    let path = root.join("file");
+    let located = roots.locate(path.to_str().expect("text")).expect("is good");
+    located.make_place("file").expect("opens")
 }
 
 fn wanted(bytes: &[u8], mode: u32) -> Wanted {
@@ -15,7 +21,7 @@ fn wanted(bytes: &[u8], mode: u32) -> Wanted {
 }
 
 async fn begin(dir: &TempDir, wanted: &Wanted) -> Result<Option<Placing>, PlacingError> {
-    Placing::begin(open(dir), "file".to_owned(), wanted.clone()).await
+    Placing::begin(open(dir), wanted.clone()).await
 }
 
 async fn place(dir: &TempDir, bytes: &[u8], wanted: &Wanted) -> Result<(), PlacingError> {
@@ -132,6 +138,23 @@ async fn traps_are_not_stepped_into() {
     assert!(matches!(begin(&dir, &wanted).await, Err(PlacingError::NoFile)));
     assert_eq!(fs::read(&elsewhere).expect("reads"), b"kept");
     fs::remove_file(&hidden).expect("removes");
+    let place = open(&dir);
     std::os::unix::fs::symlink(&elsewhere, dir.path().join("file")).expect("links");
-    assert!(matches!(begin(&dir, &wanted).await, Err(PlacingError::NoFile)));
+    let begun = Placing::begin(place, wanted).await;
+    assert!(matches!(begun, Err(PlacingError::NoFile)));
+}
+
+#[tokio::test]
+async fn what_nobody_goes_on_with_is_cleared() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let wanted = wanted(b"hello", 0o644);
+    let mut placing = begin(&dir, &wanted).await.expect("begins").expect("is not there");
+    placing.write("he".into()).await.expect("is taken");
+    let busy = Placing::clear(open(&dir), &wanted.digest);
+    assert!(matches!(busy, Err(PlacingError::Busy)));
+    placing.flush().await.expect("writes");
+    drop(placing);
+    assert_eq!(names(&dir).len(), 1);
+    Placing::clear(open(&dir), &wanted.digest).expect("clears");
+    assert_eq!(names(&dir), Vec::<String>::new());
 }

@@ -1,3 +1,5 @@
+//! Content that comes, breaks off, goes on and goes out.
+
 use bytes::Bytes;
 use tempfile::TempDir;
 

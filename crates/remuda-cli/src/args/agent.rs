@@ -67,6 +67,9 @@ pub(crate) struct AgentArgs {
     /// Labels at the first start, such as `core;group=web,gpu`
     #[arg(long, value_name = "LABELS")]
     labels: Option<String>,
+    /// Directories whose files may be read and written through the cluster; `off` for none
+    #[arg(long, value_name = "DIR,…")]
+    files: Option<String>,
     /// Where a control node serves the API; `off` for nowhere
     #[arg(long, value_name = "ADDR:PORT")]
     api: Option<String>,
@@ -128,6 +131,7 @@ impl AgentArgs {
             ("listen", &self.listen),
             ("advertise", &self.advertise),
             ("labels", &self.labels),
+            ("files", &self.files),
             ("api", &self.api),
             ("api_hosts", &self.api_hosts),
             ("api_insecure", &self.api_insecure),

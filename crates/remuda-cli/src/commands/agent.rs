@@ -100,6 +100,7 @@ fn agent_config(
     agent.join = config.join;
     agent.dns_server = config.dns_server;
     agent.lan = config.lan;
+    agent.files.clone_from(&config.files);
     agent.trackers = config.trackers;
     agent.tracker_listen = config.tracker_listen;
     agent.proxy = config.proxy;

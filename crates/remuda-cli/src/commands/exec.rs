@@ -14,7 +14,7 @@ use super::{connect::client, input, select};
 use crate::{
     args::ExecArgs,
     environment::Environment,
-    error::{Report, Stop},
+    error::Stop,
     output::{Printer, note},
 };
 
@@ -24,7 +24,7 @@ pub(super) async fn run(args: ExecArgs, environment: &Environment) -> Result<(),
     let client = client(&args.connect, environment)?;
     let request = request(&args).await?;
     let Some(node) = args.node.clone() else {
-        let nodes = targets(&client, &args).await?;
+        let nodes = select::nodes(&client, args.on.as_ref()).await?;
         return many::run(&client, &nodes, &request, &args).await;
     };
     if args.detach {
@@ -58,21 +58,6 @@ async fn request(args: &ExecArgs) -> Result<ExecRequest, Stop> {
         detach: args.detach,
         ..ExecRequest::default()
     })
-}
-
-/// The nodes that a selector or `--all` means; those without a link are asked too, and fail.
-async fn targets(client: &Client, args: &ExecArgs) -> Result<Vec<NodeId>, Stop> {
-    let mut nodes = client.nodes().await?;
-    nodes.retain(|node| args.on.as_ref().is_none_or(|on| select::matches(on, node)));
-    if nodes.is_empty() {
-        let message = match &args.on {
-            Some(on) => format!("no node meets `{on}`"),
-            None => "the cluster has no nodes".to_owned(),
-        };
-        let report = Report::new(remuda_model::ErrorKind::NotFound, message);
-        return Err(report.hint("`remuda node list` shows the labels of all nodes").into());
-    }
-    Ok(nodes.into_iter().map(|node| node.id).collect())
 }
 
 /// Runs the command on one node to its end.

@@ -1,6 +1,24 @@
 //! Which nodes a selector means.
 
-use remuda_model::{NodeView, Selector};
+use remuda::client::Client;
+use remuda_model::{ErrorKind, NodeId, NodeView, Selector};
+
+use crate::error::{Report, Stop};
+
+/// The nodes that meet a condition, or all; those without a link too, which then fail.
+pub(super) async fn nodes(client: &Client, on: Option<&Selector>) -> Result<Vec<NodeId>, Stop> {
+    let mut nodes = client.nodes().await?;
+    nodes.retain(|node| on.is_none_or(|on| matches(on, node)));
+    if nodes.is_empty() {
+        let message = match on {
+            Some(on) => format!("no node meets `{on}`"),
+            None => "the cluster has no nodes".to_owned(),
+        };
+        let report = Report::new(ErrorKind::NotFound, message);
+        return Err(report.hint("`remuda node list` shows the labels of all nodes").into());
+    }
+    Ok(nodes.into_iter().map(|node| node.id).collect())
+}
 
 /// Whether a node meets a condition on its labels, attributes, `node`, `role`, `status`, `version`
 /// and `owner`.

@@ -62,6 +62,18 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("the path is empty".to_owned()) } else { Ok(text.into()) }
 }
 
+/// Absolute paths, or `off` for none.
+pub(super) fn directories(text: &str) -> Result<Vec<PathBuf>, String> {
+    if text == "off" {
+        return Ok(Vec::new());
+    }
+    let directory = |part: &str| match path(part.trim())? {
+        path if path.is_absolute() => Ok(path),
+        path => Err(format!("`{}` does not begin with `/`", path.display())),
+    };
+    text.split(',').map(directory).collect()
+}
+
 pub(super) fn name(text: &str) -> Result<String, String> {
     let plain = |char: char| !char.is_control();
     if (1..=64).contains(&text.chars().count()) && text.chars().all(plain) {

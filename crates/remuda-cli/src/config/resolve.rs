@@ -158,6 +158,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         token: from.get("token", None, parse::itself::<JoinToken>).or(token_file),
         listen: from.get("listen", listen, parse::urls).unwrap_or_default(),
         advertise: from.get("advertise", Some(""), parse::urls).unwrap_or_default(),
+        files: from.get("files", Some("/"), parse::directories).unwrap_or_default(),
         labels: from.get("labels", Some(""), parse::itself).unwrap_or_default(),
         api: api_address.flatten().map(|address| ApiListen {
             address,

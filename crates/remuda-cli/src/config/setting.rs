@@ -23,7 +23,7 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 27] = [
+pub(super) const SETTINGS: [Setting; 28] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
@@ -42,6 +42,7 @@ pub(super) const SETTINGS: [Setting; 27] = [
     setting("listen", "REMUDA_LISTEN"),
     setting("advertise", "REMUDA_ADVERTISE"),
     setting("labels", "REMUDA_LABELS"),
+    setting("files", "REMUDA_FILES"),
     setting("api", "REMUDA_API"),
     setting("api_hosts", "REMUDA_API_HOSTS"),
     setting("api_insecure", "REMUDA_API_INSECURE"),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use remuda_artifact::{Store, StoreConfig};
 use remuda_link::{
     Authority, Endpoint, EndpointConfig, Identity, Limits, Link, Priority, Router, Stream, code,
 };
@@ -80,6 +82,10 @@ pub(super) struct Start {
     pub dir: Arc<TempDir>,
 }
 
+async fn store(dir: &Path) -> Store {
+    Store::open(StoreConfig::new(dir.join("artifacts"))).await.expect("opens")
+}
+
 impl Node {
     pub(super) async fn start(start: Start) -> Self {
         let supervisor = Supervisor::new();
@@ -90,6 +96,7 @@ impl Node {
             addresses: Vec::new(),
             authority: start.authority,
             classes: start.classes,
+            artifacts: store(start.dir.path()).await,
             timing: TIMING,
         };
         let control = Control::open(config, supervisor.clone()).await.expect("opens");

@@ -35,7 +35,7 @@ async fn damaged_records_are_refused() {
 async fn two_classes_of_one_name_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let class = || remuda_plugin::erase(super::class::TestClass::new(true).0);
-    let mut config = config(dir.path(), "w1", class());
+    let mut config = config(dir.path(), "w1", class()).await;
     config.classes.push(class());
     let error = Worker::start(config, remuda_runtime::Supervisor::new()).await.expect_err("twice");
     assert!(matches!(error, StartError::TwoClasses(name) if name.as_str() == "test"));

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use remuda_artifact::{Store, StoreConfig};
 use remuda_link::{Link, Method, MuxConfig, Peer, Priority, Router, Side, Stream};
 use remuda_model::{
     Epoch, ErrorKind, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles,
@@ -27,7 +28,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 
 use super::class::{Seen, TestClass};
-use crate::{StartError, Worker, WorkerConfig, owner::Dialler};
+use crate::{FilesConfig, StartError, Worker, WorkerConfig, owner::Dialler};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -85,7 +86,8 @@ pub(super) struct Node {
     pub(super) candidates: watch::Sender<Vec<LinkUrl>>,
 }
 
-pub(super) fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerConfig {
+pub(super) async fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerConfig {
+    let artifacts = Store::open(StoreConfig::new(dir.join("artifacts"))).await.expect("opens");
     WorkerConfig {
         node: name.parse().unwrap(),
         generation: Generation(1),
@@ -94,13 +96,14 @@ pub(super) fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerCon
         labels: Labels::default(),
         attributes: BTreeMap::new(),
         classes: vec![class],
+        files: FilesConfig { roots: vec![dir.to_owned()], except: Vec::new(), artifacts },
     }
 }
 
 pub(super) async fn try_start(dir: &Path, name: &str) -> Result<(Worker, Supervisor), StartError> {
     let supervisor = Supervisor::new();
     let class = erase(TestClass::new(true).0);
-    let worker = Worker::start(config(dir, name, class), supervisor.clone()).await?;
+    let worker = Worker::start(config(dir, name, class).await, supervisor.clone()).await?;
     Ok((worker, supervisor))
 }
 
@@ -109,7 +112,7 @@ impl Node {
     pub(super) async fn start(dir: &Path, recovers: bool, ports: &[u16]) -> Self {
         let supervisor = Supervisor::new();
         let (class, seen) = TestClass::new(recovers);
-        let config = config(dir, "w1", erase(class));
+        let config = config(dir, "w1", erase(class)).await;
         let worker = Worker::start(config, supervisor.clone()).await.expect("starts");
         let (links, dialled) = mpsc::channel(16);
         let cut: Arc<Mutex<BTreeSet<u16>>> = Arc::default();

@@ -8,6 +8,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
+use remuda_artifact::{Store, StoreConfig};
 use remuda_control::{Control, ControlConfig};
 use remuda_discovery::{
     Finder, Sources,
@@ -22,7 +23,7 @@ use remuda_link::{
 use remuda_model::{ClusterId, Generation, LinkUrl, Role, Transport};
 use remuda_plugin::Class;
 use remuda_runtime::{Supervisor, metrics::Page};
-use remuda_worker::{Worker, WorkerConfig};
+use remuda_worker::{FilesConfig, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -70,8 +71,9 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     let member = member::establish(&data, &config, (&finder, &subnet)).await?;
     let generation = data.next_generation()?;
     let classes = classes(&data, &mut config).await?;
+    let artifacts = artifacts(&data).await?;
 
-    let control = control(&data, &config, &member, &classes, &supervisor).await?;
+    let control = control(&data, &config, &member, (&classes, &artifacts), &supervisor).await?;
     // The authority is kept now.
     member.keep(&data)?;
     let admission: Arc<dyn Admission> = match &control {
@@ -79,7 +81,8 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
         None => Arc::new(CertificatesOnly),
     };
     let (endpoint, links) = endpoint(&config, &member, generation, admission, &supervisor)?;
-    let worker = worker(&data, &config, &member, generation, classes, &supervisor).await?;
+    let parts = (classes, artifacts);
+    let worker = worker(&data, &config, &member, generation, parts, &supervisor).await?;
     worker.set_diagnosis(diagnosis(&mut config, control.clone()));
     let credentials = Credentials::open(endpoint.clone(), worker.clone(), &data)?;
     let listening = listen(&endpoint, &config, &mut ports).await?;
@@ -199,11 +202,17 @@ async fn classes(
     Ok(classes)
 }
 
+/// Content by digest: what is on its way to nodes, and what is run of it.
+async fn artifacts(data: &DataDir) -> Result<Store, AgentError> {
+    let opened = Store::open(StoreConfig::new(data.part("artifacts")?)).await;
+    opened.map_err(AgentError::part("the content kept by digest"))
+}
+
 async fn control(
     data: &DataDir,
     config: &AgentConfig,
     member: &Member,
-    classes: &[Arc<dyn Class>],
+    (classes, artifacts): (&[Arc<dyn Class>], &Store),
     supervisor: &Supervisor,
 ) -> Result<Option<Control>, AgentError> {
     if !config.roles.is_control() {
@@ -215,6 +224,7 @@ async fn control(
         addresses: Vec::new(),
         authority: member.authority.clone(),
         classes: classes.to_vec(),
+        artifacts: artifacts.clone(),
         timing: remuda_store::Timing::default(),
     };
     let opened = Control::open_as(config.release, control, supervisor.child()).await;
@@ -255,9 +265,14 @@ async fn worker(
     config: &AgentConfig,
     member: &Member,
     generation: Generation,
-    classes: Vec<Arc<dyn Class>>,
+    (classes, artifacts): (Vec<Arc<dyn Class>>, Store),
     supervisor: &Supervisor,
 ) -> Result<Worker, AgentError> {
+    let files = FilesConfig {
+        roots: config.files.clone(),
+        except: vec![data.path().to_owned()],
+        artifacts,
+    };
     let worker = WorkerConfig {
         node: member.file.node.clone(),
         generation,
@@ -266,6 +281,7 @@ async fn worker(
         labels: config.labels.clone(),
         attributes: attributes(config),
         classes,
+        files,
     };
     let started = Worker::start_as(config.release, worker, supervisor.clone()).await;
     started.map_err(AgentError::part("the worker"))

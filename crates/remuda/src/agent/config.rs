@@ -54,6 +54,9 @@ pub struct AgentConfig {
     pub cluster_name: String,
     /// The program that runs as `PROGRAM holder --dir DIR`; processes run only when it is given.
     pub holder_program: Option<PathBuf>,
+    /// The directories whose files may be read and written through the cluster; the data directory
+    /// never.
+    pub files: Vec<PathBuf>,
     /// Job classes beside the built-in ones.
     pub classes: Vec<Arc<dyn Class>>,
     /// How long a shutdown waits for running tasks.
@@ -122,6 +125,7 @@ impl AgentConfig {
             allow_plaintext: false,
             cluster_name: "remuda".to_owned(),
             holder_program: None,
+            files: vec!["/".into()],
             classes: Vec::new(),
             drain_limit: Duration::from_secs(10),
             admin_token: None,

@@ -1,10 +1,13 @@
 //! One connection to the API.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{
+    body::Body,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use remuda_model::{ErrorKind, Failure};
 use rustix::net::sockopt;
@@ -20,11 +23,14 @@ use super::config::Address;
 /// Sends requests on one connection.
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
-/// Connects.
-pub(super) async fn connect(
+/// Connects, to send bodies of this type.
+pub(super) async fn connect<B>(
     address: &Address,
     tls: Option<&Arc<rustls::ClientConfig>>,
-) -> Result<Sender, Failure> {
+) -> Result<SendRequest<B>, Failure>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let tcp = TcpStream::connect((address.host.as_str(), address.port))
         .await
         .map_err(|error| unreachable(address, &error))?;
@@ -56,9 +62,10 @@ pub(super) async fn connect(
     }
 }
 
-async fn handshake<I>(io: I) -> Result<Sender, Failure>
+async fn handshake<I, B>(io: I) -> Result<SendRequest<B>, Failure>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let (sender, connection) =
         http1::handshake(TokioIo::new(io)).await.map_err(|error| Failure::internal(&error))?;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     body::{Lines, tame},
-    dto::{OutputLine, StreamGap},
+    dto::{FileLine, OutputLine, StreamGap},
 };
 
 /// Output of a task.
@@ -53,6 +53,48 @@ impl OutputStream {
         };
         self.ended = matches!(line, Err(_) | Ok(OutputLine::End { .. } | OutputLine::UpToDate));
         line.map(Some)
+    }
+}
+
+/// What becomes of a file that is sent.
+///
+/// Dropping it ends the call; what is on its way breaks off.
+#[derive(Debug)]
+pub struct FileLines {
+    lines: Lines,
+    ended: bool,
+}
+
+impl FileLines {
+    pub(super) fn new(lines: Lines) -> Self {
+        Self { lines, ended: false }
+    }
+
+    /// The next line, or `None` after [`FileLine::End`].
+    ///
+    /// # Errors
+    ///
+    /// `outcome_unknown` with the code `stream_interrupted` when the stream was cut off. Afterwards
+    /// there is `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Result<Option<FileLine>, Failure> {
+        if self.ended {
+            return Ok(None);
+        }
+        let line = match self.lines.next().await {
+            Ok(Some(line)) => read(&line),
+            Ok(None) => Err(cut_off()),
+            Err(error) => Err(error),
+        };
+        self.ended = matches!(line, Err(_) | Ok(FileLine::End));
+        line.map(|line| match line {
+            FileLine::End => None,
+            FileLine::Failed { node, error } => Some(FileLine::Failed { node, error: tame(error) }),
+            line => Some(line),
+        })
     }
 }
 

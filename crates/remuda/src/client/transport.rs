@@ -1,23 +1,27 @@
 //! Sends requests: connects, reuses connections, and tells what a failure means.
 
 use std::{
-    error::Error as _,
+    error::Error,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+    http::request,
 };
 use remuda_model::{Chain, ErrorKind, Failure};
 use remuda_runtime::trace;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
 
 use super::{
     ClientConfig, body,
@@ -118,11 +122,7 @@ impl Transport {
 
     /// Makes a call and reads its answer.
     pub(super) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failure> {
-        let bytes = self.whole(call).await?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::new(ErrorKind::Internal, format!("the API's answer cannot be read: {error}"))
-                .hint("client and cluster may be of different versions")
-        })
+        read_json(&self.whole(call).await?)
     }
 
     /// Makes a call whose answer says nothing.
@@ -142,6 +142,38 @@ impl Transport {
             let read = body::read_all(response.into_body());
             Err(failure(status, &self.in_time(deadline, &Method::GET, read).await?))
         }
+    }
+
+    /// Makes a call whose body goes on and on, on a connection of its own, and reads its answer.
+    /// The time of the call begins anew whenever some of the body was sent.
+    pub(super) async fn upload<T, B>(&self, call: Call, body: B) -> Result<T, Failure>
+    where
+        T: DeserializeOwned,
+        B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let method = call.method.clone();
+        let connecting = connection::connect(&self.address, self.tls.as_ref());
+        let mut sender = self.in_time(self.deadline(&call), &method, connecting).await?;
+        let (watched, moved) = watched(body);
+        let patience = self.timeout + call.patience;
+        let request = self.head(call).body(watched).map_err(|error| Failure::internal(&error))?;
+        let answered = async {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|error| self.broken(ErrorKind::OutcomeUnknown, &error))?;
+            let status = response.status();
+            Ok::<_, Failure>((status, body::read_all(response.into_body()).await?))
+        };
+        let (status, bytes) = tokio::select! {
+            biased;
+            answered = answered => answered?,
+            () = stalled(moved, patience) => {
+                let text = format!("{} takes no more", self.address.authority());
+                return Err(Failure::new(ErrorKind::OutcomeUnknown, text));
+            }
+        };
+        if status.is_success() { read_json(&bytes) } else { Err(failure(status, &bytes)) }
     }
 
     /// The status and the body of a call, whatever the status is.
@@ -218,7 +250,17 @@ impl Transport {
         }
     }
 
-    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, mut call: Call) -> Result<Request<Full<Bytes>>, Failure> {
+        let body = call.body.take();
+        let mut head = self.head(call);
+        if body.is_some() {
+            head = head.header(CONTENT_TYPE, "application/json");
+        }
+        head.body(Full::new(body.unwrap_or_default())).map_err(|error| Failure::internal(&error))
+    }
+
+    /// A request without its body.
+    fn head(&self, call: Call) -> request::Builder {
         let mut request = Request::builder()
             .method(call.method)
             .uri(call.path)
@@ -231,12 +273,7 @@ impl Transport {
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
-        if call.body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
         request
-            .body(Full::new(call.body.unwrap_or_default()))
-            .map_err(|error| Failure::internal(&error))
     }
 
     /// A call on a connection that broke.
@@ -264,6 +301,38 @@ impl Transport {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !sender.is_closed() && idle.len() < MAX_IDLE {
             idle.push((sender, Instant::now()));
+        }
+    }
+}
+
+fn read_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::new(ErrorKind::Internal, format!("the API's answer cannot be read: {error}"))
+            .hint("client and cluster may be of different versions")
+    })
+}
+
+/// The body, and what changes whenever some of it is taken.
+fn watched<B>(body: B) -> (impl Body<Data = B::Data, Error = B::Error> + Send, watch::Receiver<()>)
+where
+    B: Body + Send + 'static,
+{
+    let (taken, moved) = watch::channel(());
+    let watched = body.map_frame(move |frame| {
+        taken.send_replace(());
+        frame
+    });
+    (watched, moved)
+}
+
+/// Waits until nothing has moved for so long.
+async fn stalled(mut moved: watch::Receiver<()>, patience: Duration) {
+    loop {
+        match timeout(patience, moved.changed()).await {
+            Ok(Ok(())) => {}
+            // All of the body is sent.
+            Ok(Err(_)) => return sleep(patience).await,
+            Err(_elapsed) => return,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use remuda_api::{ApiConfig, ApiTls};
+use remuda_artifact::{Store, StoreConfig};
 use remuda_control::{Control, ControlConfig};
 use remuda_link::Authority;
 use remuda_model::{ClusterId, ErrorKind, Labels, NodeStatus, Role};
@@ -33,6 +34,9 @@ impl Cluster {
             addresses: Vec::new(),
             authority: None,
             classes: Vec::new(),
+            artifacts: Store::open(StoreConfig::new(dir.path().join("artifacts")))
+                .await
+                .expect("opens"),
             timing: remuda_store::Timing::default(),
         };
         let control = Control::open(config, supervisor.clone()).await.expect("opens");
