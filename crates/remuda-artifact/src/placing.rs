@@ -18,7 +18,7 @@ use crate::{FileWriter, Place, digest};
 /// of its owner.
 const MODES: u32 = 0o755;
 /// How many bytes of a disk stay free.
-const SPARE: u64 = 16 << 20;
+const SPARE: u64 = 1 << 20;
 
 /// What is wanted at the target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    process::Command,
 };
 
 use remuda::client::Client;
@@ -237,11 +238,16 @@ impl Lab {
 
     /// Runs the binary where a control node runs, connected to the API of that node.
     pub async fn cli(&self, at: &str, arguments: &[&str]) -> Finished {
+        finish(self.command(at, arguments)).await
+    }
+
+    /// The binary, to be run where a control node runs, connected to the API of that node.
+    pub fn command(&self, at: &str, arguments: &[&str]) -> Command {
         let node = self.node(at);
         let mut command = node.place().command(remuda());
         command.args(arguments);
         command.env("REMUDA_ADDR", node.api()).env("REMUDA_TOKEN", &self.admin);
-        finish(command).await
+        command
     }
 
     /// Waits until `c1` sees this many ready nodes.

@@ -85,6 +85,14 @@ impl Namespace {
         ));
     }
 
+    /// From now on what it sends over the cable goes at so many megabits a second.
+    pub fn slow(&self, megabits: u32) {
+        require("tc", "iproute2");
+        let rate = format!("{megabits}mbit");
+        let shaped = ["-n", &self.name, "qdisc", "add", "dev", CABLE, "root", "tbf", "rate", &rate];
+        run("tc", &[&shaped[..], &["burst", "64k", "latency", "50ms"]].concat());
+    }
+
     /// From now on everything on the cable is lost, both ways and without a word.
     pub fn cut(&self) {
         self.rules(&format!(
