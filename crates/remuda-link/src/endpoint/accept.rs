@@ -165,7 +165,7 @@ async fn carry(
     let failed = |error: &dyn std::fmt::Display| {
         tracing::debug!(%url, %remote, %error, "no connection came about");
     };
-    stream.set_nodelay(true).ok()?;
+    tcp::tune(&stream).ok()?;
     let connected = if url.transport.is_encrypted() {
         tcp::tls_server(stream, remote, tls?).await.inspect_err(|error| failed(error)).ok()?
     } else {

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, net::IpAddr, str::FromStr};
 
+use super::tcp;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -60,7 +61,7 @@ impl Proxy {
     /// Connects to a host by way of the proxy, which also resolves its name.
     pub(crate) async fn connect(&self, authority: &str) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
+        tcp::tune(&stream)?;
         let mut request =
             Zeroizing::new(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n"));
         if let Some(authorization) = &self.authorization {

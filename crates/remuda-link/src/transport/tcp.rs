@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     net::{TcpSocket, TcpStream},
     time::timeout,
@@ -29,13 +30,23 @@ pub(crate) async fn connect(
     };
     for address in others {
         if let Ok(Ok(stream)) = timeout(ONE_OF_MANY, open(*address, source)).await {
-            stream.set_nodelay(true)?;
+            tune(&stream)?;
             return Ok((stream, *address));
         }
     }
     let stream = open(*last, source).await?;
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     Ok((stream, *last))
+}
+
+/// How much the system takes before it can send it: what waits there cannot be overtaken by a small
+/// call any more.
+const UNSENT: u32 = 128 << 10;
+
+/// Sets what links need: small messages go at once, and large transfers wait where priorities count.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)
 }
 
 async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
