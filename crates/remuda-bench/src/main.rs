@@ -8,6 +8,7 @@ mod cluster;
 mod dev;
 mod discover;
 mod failover;
+mod files;
 mod fleet;
 mod idle;
 mod load;
@@ -39,11 +40,13 @@ usage: remuda-bench MEASUREMENT [OPTION…]
   failover          from kill -9 of a control node to the next write and the next request
                     [--dir DIR]
   discover          from the start of an agent to a ready node, by each way of finding the cluster
+  files             one file to one and to four workers, beside scp, rsync and a bare socket
+                    [--megabytes 1024] [--dir /dev/shm]
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
   build             seconds of a cold and of an incremental release build (takes minutes)
 
-The first five also take --rounds N, --json for programs, and --quick to see that they work.";
+The first six also take --rounds N, --json for programs, and --quick to see that they work.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -55,6 +58,7 @@ async fn main() -> Result<()> {
         ["store", words @ ..] => store::run(words).await,
         ["failover", words @ ..] => failover::run(words).await,
         ["discover", words @ ..] => discover::run(words).await,
+        ["files", words @ ..] => Box::pin(files::run(words)).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),
