@@ -74,9 +74,13 @@ impl TaskDir {
         options.write(true).create(true).truncate(false).mode(0o600).open(self.0.join("lock"))
     }
 
-    /// Marks the task as running, as long as the file is open. `None` when it is marked already.
+    /// Marks the task as running, as long as the file is open. `None` when it is marked already, or
+    /// there is no such folder.
     pub(crate) fn lock(&self) -> io::Result<Option<File>> {
-        let file = self.lock_file()?;
+        let file = match self.lock_file() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),

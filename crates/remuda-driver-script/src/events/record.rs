@@ -66,10 +66,8 @@ impl Recorder {
             return;
         }
         for report in reports {
-            let mut line = serde_json::to_vec(&report).expect("events are JSON");
-            line.push(b'\n');
             // On a full disk the task goes on, unheard.
-            drop(self.record.append(Source::Stdout, &line));
+            drop(self.record.append(Source::Stdout, &report.line()));
         }
         self.bell.ring(self.record.len());
     }

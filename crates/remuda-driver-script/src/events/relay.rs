@@ -76,6 +76,10 @@ async fn report(mut reader: OutputReader, dir: &TaskDir, task: &TaskId, events: 
                     }
                     lines.drain(..=end);
                 }
+                // The task could write there itself, without an end.
+                if lines.len() > Report::MAX_JSON {
+                    lines.clear();
+                }
                 if lines.is_empty() {
                     dir.set_cursor(next).await;
                 }

@@ -28,6 +28,24 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// The longest event, in bytes of JSON: a line may hold much that JSON spells longer.
+    pub(super) const MAX_JSON: usize = 160 * 1024;
+
+    /// The event as a line of JSON.
+    pub(super) fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).expect("events are JSON");
+        if line.len() > Self::MAX_JSON {
+            let value =
+                if let Self::Value(Value::String(text)) = self { text.as_str() } else { "" };
+            let line = value.chars().take(SHOWN).collect();
+            return Self::Refused { line, why: "too long as JSON".to_owned() }.line();
+        }
+        line.push(b'\n');
+        line
+    }
+}
+
 /// What a line says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Saying {
@@ -150,6 +168,17 @@ mod tests {
             text(refused),
             r#"{"refused":{"line":"NaN","why":"progress is a number from 0 to 1"}}"#
         );
+    }
+
+    #[test]
+    fn a_line_that_grows_too_much_as_json_is_refused() {
+        let nuls = Saying::read(&[0; 60 * 1024]);
+        let Some(Saying::Value(value)) = nuls else { panic!("{nuls:?}") };
+        let line = Report::Value(value).line();
+        assert!(line.len() < 2000 && line.ends_with(b"\n"));
+        assert!(line.starts_with(br#"{"refused":{"line":"\u0000"#));
+        let long = Report::Value(json!("x".repeat(60 * 1024))).line();
+        assert!(long.starts_with(br#"{"value":"xxx"#) && long.len() > 60 * 1024);
     }
 
     proptest::proptest! {

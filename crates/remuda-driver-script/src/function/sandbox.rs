@@ -10,7 +10,10 @@ use nix::{
     sched::{CloneFlags, unshare},
     unistd::{Gid, Uid, close, setgroups, setresgid, setresuid},
 };
-use rustix::process::{Resource, Rlimit, geteuid, getpid, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, geteuid, getpid, setrlimit},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter_all_threads,
@@ -51,6 +54,9 @@ pub(super) fn enter(memory_bytes: u64, time: Duration) -> Result<(), SandboxErro
         let _ = setgroups(&[]).and_then(|()| setresgid(gid, gid, gid));
         let _ = setresuid(uid, uid, uid);
     }
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, none).map_err(|error| SandboxError::Limits(error.into()))?;
     forbid_files().map_err(SandboxError::Files)
 }
 

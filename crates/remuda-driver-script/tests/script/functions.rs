@@ -1,12 +1,12 @@
 //! Functions: as requests, and as tasks.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use remuda_driver_script::Report;
 use remuda_model::{ErrorKind, Failure, TaskEnd};
 use serde_json::{Value, json};
 
-use crate::support::{Agent, LIMIT, Mortal, Place, alive, helpers, output_with, until};
+use crate::support::{Agent, LIMIT, Mortal, Place, helper, output_with, until};
 
 async fn call(agent: &Agent, source: &str) -> Result<Value, Failure> {
     agent.request("function", &json!({ "source": source })).await
@@ -166,18 +166,49 @@ async fn nothing_of_the_machine_can_be_reached() {
 async fn a_request_that_is_cancelled_kills_its_process() {
     let place = Place::new();
     let agent = place.agent().await;
-    let mine = "() => { const cancelled = true; while (true) {} }";
-    let spec = json!({"source": mine, "timeout_ms": 3_600_000});
-    let before = helpers();
-    let own = || helpers().into_iter().filter(|pid| !before.contains(pid)).collect::<Vec<_>>();
+    let spec = json!({"source": "() => { while (true) {} }", "timeout_ms": 7_001_000});
     let request = agent.request("function", &spec);
-    let pids;
     tokio::select! {
         reply = request => panic!("it cannot end: {reply:?}"),
-        () = until("a process", || !own().is_empty()) => pids = own(),
+        () = until("a process", || helper(7001).is_some()) => {}
     }
-    // Others of these tests may have been seen as well; they end too.
-    until("none", || !pids.iter().any(|&pid| alive(pid))).await;
+    until("none", || helper(7001).is_none()).await;
+}
+
+#[tokio::test]
+async fn the_process_of_a_function_is_locked_in() {
+    let place = Place::new();
+    let agent = place.agent().await;
+    let spec = json!({"source": "() => { while (true) {} }", "timeout_ms": 7_002_000});
+    let about = |pid: i32, what: &str| fs::read_to_string(format!("/proc/{pid}/{what}"));
+    let status = |pid: i32, key: &str| {
+        let status = about(pid, "status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(key).map(str::trim));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    let locked = || helper(7002).filter(|&pid| status(pid, "Seccomp:") == "2");
+    let request = agent.request("function", &spec);
+    let looked = async {
+        until("a process that is locked in", || locked().is_some()).await;
+        let pid = locked().unwrap();
+        assert_eq!(status(pid, "NoNewPrivs:"), "1");
+        assert_eq!(status(pid, "CapEff:").trim_start_matches('0'), "");
+        assert!(!status(pid, "Uid:").split_whitespace().any(|uid| uid == "0"));
+        assert_eq!(about(pid, "environ").unwrap_or_default(), "");
+        if rustix::process::geteuid().is_root() {
+            let network = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+            assert_ne!(network(&pid.to_string()), network("self"));
+            let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+            assert_eq!(open, 3, "standard input, output and error");
+        }
+        let limits = about(pid, "limits").unwrap();
+        assert!(limits.lines().any(|line| line.starts_with("Max file size             0 ")));
+        assert!(!limits.lines().any(|line| line.starts_with("Max data size             unlim")));
+    };
+    tokio::select! {
+        reply = request => panic!("it cannot end: {reply:?}"),
+        () = looked => {}
+    }
 }
 
 #[tokio::test]
