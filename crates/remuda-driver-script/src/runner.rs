@@ -14,7 +14,6 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use self::signals::{STOPPED, Signals, end_as};
-
 use crate::{
     events::{Fifo, Recorder, Saying},
     function::{FunctionSpec, Helper, MAX_TASK_RESULT, Said, Way},
@@ -126,6 +125,8 @@ async fn listening(
     let hear = async {
         while fifo.readable().await.is_ok() {
             fifo.read(&mut recorder.borrow_mut());
+            // Somebody may write without end.
+            tokio::task::yield_now().await;
         }
         // Then the end is soon enough.
         std::future::pending::<()>().await;

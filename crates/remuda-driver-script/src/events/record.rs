@@ -118,10 +118,13 @@ impl Fifo {
         self.pipe.readable().await
     }
 
-    /// Hands on all lines that are there.
+    /// Hands on the lines that are there: as much as a pipe can hold, because somebody may write
+    /// without end.
     pub(crate) fn read(&mut self, recorder: &mut Recorder) {
+        const PIECES: usize = 64;
         let mut bytes = vec![0; 16 * 1024];
-        while let Ok(n @ 1..) = self.pipe.try_read(&mut bytes) {
+        for _ in 0..PIECES {
+            let Ok(n @ 1..) = self.pipe.try_read(&mut bytes) else { return };
             self.take(&bytes[..n], &mut |saying, bytes| recorder.say(saying, bytes));
         }
     }

@@ -58,6 +58,8 @@ async fn listen(dir: &TaskDir, state: &watch::Sender<OutputState>) {
                 grows
             });
         }
+        // The task could ring without end.
+        tokio::task::yield_now().await;
     }
     // Then everything is reported at the end.
     std::future::pending::<()>().await;

@@ -79,6 +79,17 @@ async fn a_flood_is_thinned_out_and_counted() {
 }
 
 #[tokio::test]
+async fn a_flood_without_end_delays_nobody() {
+    let place = Place::new();
+    let agent = place.agent().await;
+    let text = "(while :; do echo x; done) > \"$REMUDA_EVENTS\" & yes > \"$REMUDA_EVENTS\" & \
+                echo 1 > \"$REMUDA_EVENTS\"; sleep 0.1; exit 3";
+    let done = agent.run("file", "t", &script(&place, text)).await;
+    assert_eq!(done.end, crate::files::exited(remuda_model::ExitStatus::Code(3)));
+    assert!(place.is_clean("t"));
+}
+
+#[tokio::test]
 async fn large_events_arrive_whole() {
     let place = Place::new();
     let agent = place.agent().await;
