@@ -52,7 +52,7 @@ pub struct RepositorySpec {
     /// Commands that run after the command, however it and those before it have ended.
     #[serde(default)]
     pub post: Vec<Vec<String>>,
-    /// Variables added to the environment, or replaced in it. `git` does not see them.
+    /// Variables added to the environment, or replaced in it. `git` sees the few that it may.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// Whether to begin with an empty environment instead of the agent's.

@@ -23,3 +23,22 @@ impl Script {
     /// The file that holds the result of a function, or its error.
     pub(crate) const RESULT: &str = "result.json";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_and_its_result_are_written_as_ever() {
+        let file = r#"{"file":{"name":"job.sh","args":["a"]}}"#;
+        let function = r#"{"function":{"source":"() => 1"}}"#;
+        let repository = r#"{"repository":{"url":"https://h/r","revision":null,"dir":"d","pre":[["a"]],"command":["b","c"],"post":[],"allow_file":false}}"#;
+        for text in [file, function, repository] {
+            let script: Script = serde_json::from_str(text).expect("a script");
+            assert_eq!(serde_json::to_string(&script).expect("JSON"), text);
+        }
+        let result = |result: Result<u8, String>| serde_json::to_string(&result).expect("JSON");
+        assert_eq!(result(Ok(1)), r#"{"Ok":1}"#);
+        assert_eq!(result(Err("why".to_owned())), r#"{"Err":"why"}"#);
+    }
+}

@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_line_that_grows_too_much_as_json_is_refused() {
-        let nuls = Saying::read(&[0; 60 * 1024]);
+        let nuls = Saying::read(&vec![0; 60 * 1024]);
         let Some(Saying::Value(value)) = nuls else { panic!("{nuls:?}") };
         let line = Report::Value(value).line();
         assert!(line.len() < 2000 && line.ends_with(b"\n"));

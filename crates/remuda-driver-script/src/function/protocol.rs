@@ -91,3 +91,40 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The agent may be older than the program that it starts: after an upgrade, before a restart.
+    #[test]
+    fn both_sides_are_spelled_as_ever() {
+        let call = Call {
+            source: "() => 1".to_owned(),
+            args: vec![json!([1])],
+            timeout_ms: 2,
+            memory_bytes: 3,
+            max_result: 4,
+            speaks: true,
+        };
+        assert_eq!(
+            serde_json::to_string(&call).expect("JSON"),
+            r#"{"source":"() => 1","args":[[1]],"timeout_ms":2,"memory_bytes":3,"max_result":4,"speaks":true}"#
+        );
+        let fault = Fault::new(Sort::OutOfMemory, "m");
+        for (said, text) in [
+            (Said::Log("a".to_owned()), r#"{"log":"a"}"#),
+            (Said::LogTruncated, r#""log_truncated""#),
+            (Said::Progress(Some(0.5)), r#"{"progress":0.5}"#),
+            (Said::Progress(None), r#"{"progress":null}"#),
+            (Said::Value(json!({})), r#"{"value":{}}"#),
+            (Said::Result(json!(1)), r#"{"result":1}"#),
+            (Said::Fault(fault), r#"{"fault":{"sort":"out_of_memory","message":"m"}}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&said).expect("JSON"), text);
+            assert_eq!(serde_json::from_str::<Said>(text).expect("read"), said);
+        }
+    }
+}
