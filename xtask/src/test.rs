@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("faketime", "faketime", "clock"),
     ("dnsmasq", "dnsmasq-base", "dnsmasq"),
     ("tinyproxy", "tinyproxy-bin", "tinyproxy"),
+    ("git", "git", "repositories::"),
 ];
 
 /// Runs all checks; the last lines name what could not be tested.
