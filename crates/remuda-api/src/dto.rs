@@ -24,7 +24,10 @@ pub use node::{
     ReadQuery, SetStatus,
 };
 pub use output::{OutputLine, OutputQuery};
-pub use task::{CommandRequest, ExecRequest, NodeQuery, StartTask, StopTask, TaskList, TaskQuery};
+pub use task::{
+    CommandRequest, ExecFile, ExecRepository, ExecRequest, NodeQuery, StartTask, StopTask,
+    TaskList, TaskQuery,
+};
 pub use token::{CreateToken, CreatedToken, Scope, Token, Tokens};
 
 use remuda_model::Failure;

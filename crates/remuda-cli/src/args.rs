@@ -1,6 +1,7 @@
 //! The words of the command line. Nothing here decides anything.
 
 mod agent;
+mod call;
 mod cluster;
 mod common;
 mod cp;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::AgentArgs;
+pub(crate) use call::CallArgs;
 pub(crate) use cluster::{BackupArgs, ClusterCommand, JoinRole, RecoverArgs, RestoreArgs};
 pub(crate) use common::{Connect, Format, Raw};
 pub(crate) use cp::{CpArgs, NodePath, Place};
@@ -60,8 +62,10 @@ pub(crate) enum Command {
     Node(NodeCommand),
     /// Ask a job class on a node
     Request(RequestArgs),
+    /// Call a function on one or many nodes
+    Call(CallArgs),
     /// Run a command on one or many nodes
-    Exec(ExecArgs),
+    Exec(Box<ExecArgs>),
     /// Copy a file to nodes, from a node, or from node to node
     Cp(CpArgs),
     /// Start, watch and stop tasks
@@ -88,6 +92,16 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Run one function, which comes on the standard input
+    #[command(hide = true)]
+    FunctionHelper,
+    /// Run one file or repository
+    #[command(hide = true)]
+    ScriptRun {
+        /// The directory of the task
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
     },
     /// Hold the processes of one agent
     #[command(hide = true)]

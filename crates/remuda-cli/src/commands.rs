@@ -2,6 +2,7 @@
 
 mod agent;
 mod authority;
+mod call;
 mod cluster;
 mod config;
 mod connect;
@@ -16,6 +17,7 @@ mod request;
 mod select;
 mod task;
 mod token;
+mod upload;
 
 pub(crate) use agent::Ready;
 
@@ -51,7 +53,8 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Discover(args) => discovery::discover(args).await,
         Command::Node(command) => node::run(command, environment).await,
         Command::Request(args) => request::run(args, environment).await,
-        Command::Exec(args) => exec::run(args, environment).await,
+        Command::Call(args) => call::run(args, environment).await,
+        Command::Exec(args) => exec::run(*args, environment).await,
         Command::Cp(args) => cp::run(args, environment).await,
         Command::Task(command) => task::run(command, environment).await,
         Command::Event(args) => event::run(args, environment).await,
@@ -63,6 +66,8 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         | Command::Tracker(_)
         | Command::Config(_)
         | Command::Completions { .. }
+        | Command::FunctionHelper
+        | Command::ScriptRun { .. }
         | Command::Holder { .. } => Ok(()),
     }
 }

@@ -17,16 +17,25 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 
-use crate::{args::Args, environment::Environment, error::Stop};
+use crate::{
+    args::{Args, Command},
+    environment::Environment,
+    error::Stop,
+};
 
 /// A change of the cluster allocates much that lives shortly, on several threads.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let command = match Args::parse().command {
+        // Parts of an agent, in processes of their own that must have no other thread.
+        Command::FunctionHelper => return remuda::run_function_helper(),
+        Command::ScriptRun { dir } => return remuda::run_script(&dir),
+        command => command,
+    };
     let environment = Environment::read();
-    match commands::run(args.command, &environment) {
+    match commands::run(command, &environment) {
         Ok(()) | Err(Stop::ReaderGone) => ExitCode::SUCCESS,
         Err(Stop::Exit(code)) => ExitCode::from(code),
         Err(Stop::Report(report)) => {

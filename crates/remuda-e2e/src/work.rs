@@ -1,6 +1,6 @@
 //! Work as tests give it to nodes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use remuda::client::Client;
 use remuda_api::dto::{ExecRequest, OutputLine};
@@ -22,15 +22,7 @@ pub fn id(name: &str) -> NodeId {
 pub fn command(argv: &[&str]) -> ExecRequest {
     ExecRequest {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        env: BTreeMap::new(),
-        clear_env: false,
-        cwd: None,
-        user: None,
-        stdin: None,
-        stdin_open: false,
-        timeout_ms: None,
-        max_output_bytes: None,
-        detach: false,
+        ..ExecRequest::default()
     }
 }
 

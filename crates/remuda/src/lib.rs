@@ -47,3 +47,7 @@ pub mod link {
 
 /// The process that keeps the processes of a node: the whole of `remuda holder`.
 pub use remuda_driver_exec::{HolderError, run_holder};
+
+/// What runs functions, files and repositories: the whole of `remuda function-helper` and
+/// `remuda script-run DIR`. Both must run before the program has started any thread.
+pub use remuda_driver_script::{run_function_helper, run_script};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remuda_model::{ClassName, NodeId, TaskId, TaskRecord};
+use remuda_model::{ClassName, Digest, NodeId, TaskId, TaskRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -93,9 +93,16 @@ pub struct StopTask {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExecRequest {
-    /// The program and its arguments; no shell reads them.
+    /// The program and its arguments; no shell reads them. With `file` only the arguments.
+    #[serde(default)]
     #[schema(example = json!(["uname", "-a"]))]
     pub argv: Vec<String>,
+    /// Runs a file that the node keeps by its digest, in a folder of its own that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ExecFile>,
+    /// Runs the command in a fresh clone of a repository, which goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<ExecRepository>,
     /// Environment variables to set.
     #[serde(default)]
     #[schema(required = false)]
@@ -135,4 +142,35 @@ pub struct ExecRequest {
     #[serde(default)]
     #[schema(required = false)]
     pub detach: bool,
+}
+
+/// A file to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecFile {
+    /// Its digest. `POST /v1/files` without a path gives nodes what they are to run.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// The name under which it runs.
+    pub name: String,
+}
+
+/// A repository to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecRepository {
+    /// `https://HOST/PATH`, `ssh://USER@HOST/PATH` or `USER@HOST:PATH`.
+    pub url: String,
+    /// A branch, a tag or a full commit id; what the repository shows first unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The folder of the repository in which the commands run; its top unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// Commands that must succeed before the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre: Vec<Vec<String>>,
+    /// Commands that run after it, however it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post: Vec<Vec<String>>,
 }

@@ -11,10 +11,11 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
-use remuda_driver_exec::{ExecCommand, ExecSpec, Stdin};
+use remuda_driver_exec::{ExecCommand, Stdin};
 use remuda_model::{ClassName, Failure, NodeId, TaskId, TaskRecord};
 use remuda_runtime::trace;
 use remuda_wire::message::work;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::output::{self, Output};
@@ -23,7 +24,7 @@ use crate::{
     answer::Answer,
     api::{Api, WORK_DEADLINE},
     described,
-    dto::{ExecRequest, OutputLine},
+    dto::{ExecFile, ExecRepository, ExecRequest, OutputLine},
     extract::{Args, Json as Body_},
 };
 
@@ -59,7 +60,7 @@ pub(crate) async fn exec_command(
         let reason = "body: stdin_base64 and stdin_open exclude each other";
         return Err(Failure::invalid(reason).into());
     }
-    if request.argv.is_empty() {
+    if request.argv.is_empty() && request.file.is_none() {
         return Err(Failure::invalid("body: argv: expected the program and its arguments").into());
     }
     let detach = request.detach;
@@ -105,25 +106,16 @@ struct Command {
 
 impl Command {
     fn new(api: Api, caller: Caller, node: NodeId, request: ExecRequest) -> Result<Self, Failure> {
-        let open = request.stdin_open || request.stdin.is_some();
-        let spec = ExecSpec {
-            argv: request.argv,
-            env: request.env,
-            clear_env: request.clear_env,
-            cwd: request.cwd,
-            user: request.user,
-            stdin: if open { Stdin::Open } else { Stdin::None },
-            timeout_ms: request.timeout_ms,
-            max_output_bytes: request.max_output_bytes,
-        };
+        let stdin = request.stdin.clone();
+        let (class, spec) = spec(request)?;
         Ok(Self {
             api,
             caller,
             node,
             task: TaskId::random(),
-            class: "exec".parse().expect("a valid class name"),
+            class: class.parse().expect("a valid class name"),
             spec: serde_json::to_vec(&spec).map_err(|error| Failure::internal(&error))?,
-            stdin: request.stdin,
+            stdin,
         })
     }
 
@@ -231,4 +223,41 @@ impl Command {
             tracing::info!(node = %self.node, task = %self.task, %failure, "cannot stop a command");
         }
     }
+}
+
+/// The class that runs a command, and what it is told.
+fn spec(request: ExecRequest) -> Result<(&'static str, Value), Failure> {
+    let open = request.stdin_open || request.stdin.is_some();
+    let elsewhere = request.file.is_some() || request.repository.is_some();
+    if elsewhere && (request.cwd.is_some() || request.user.is_some()) {
+        let reason = "body: cwd, user: files and repositories run in folders of their own, as the \
+                      user of the agent";
+        return Err(Failure::invalid(reason));
+    }
+    let ExecRequest { argv, file, repository, .. } = request;
+    let (class, mut spec) = match (file, repository) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::invalid("body: file and repository exclude each other"));
+        }
+        (Some(ExecFile { digest, name }), None) => {
+            ("file", json!({ "digest": digest, "name": name, "args": argv }))
+        }
+        (None, Some(ExecRepository { url, revision, dir, pre, post })) => (
+            "repository",
+            json!({
+                "url": url, "revision": revision, "dir": dir, "pre": pre, "command": argv,
+                "post": post,
+            }),
+        ),
+        (None, None) => ("exec", json!({ "argv": argv, "cwd": request.cwd, "user": request.user })),
+    };
+    let stdin = if open { Stdin::Open } else { Stdin::None };
+    let common = json!({
+        "env": request.env, "clear_env": request.clear_env, "stdin": stdin,
+        "timeout_ms": request.timeout_ms, "max_output_bytes": request.max_output_bytes,
+    });
+    if let (Value::Object(spec), Value::Object(common)) = (&mut spec, common) {
+        spec.extend(common);
+    }
+    Ok((class, spec))
 }

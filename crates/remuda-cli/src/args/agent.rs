@@ -106,6 +106,9 @@ pub(crate) struct AgentArgs {
     /// Shut down when the standard input ends
     #[arg(long, hide = true)]
     pub(crate) exit_with_parent: bool,
+    /// Allow repositories of this machine to be cloned, for tests
+    #[arg(long, hide = true)]
+    pub(crate) file_repositories: bool,
     /// The port of the API when `--api` leaves it open and this one is free
     #[arg(long, hide = true, value_name = "PORT")]
     pub(crate) prefer_api_port: Option<u16>,

@@ -1,5 +1,7 @@
 //! `remuda exec`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use remuda_model::{NodeId, Selector, Span};
 
@@ -13,14 +15,34 @@ With --on and --all it is 0, or 7 when some of the nodes failed.
 Examples:
   remuda exec dev1 -- uname -a
   remuda exec --on 'gpu && rack==7' --timeout 1m -- nvidia-smi -L
-  remuda exec dev1 --detach -- sleep 60")]
+  remuda exec dev1 --detach -- sleep 60
+  remuda exec --on gpu --send ./bench.sh -- --size 4096
+  remuda exec dev1 --clone https://example.com/tool.git --revision v2 --pre 'make' -- ./tool --check")]
 pub(crate) struct ExecArgs {
     /// Name of the node
     #[arg(required_unless_present_any = ["on", "all"], conflicts_with_all = ["on", "all"])]
     pub(crate) node: Option<NodeId>,
-    /// The program and its arguments; no shell reads them
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// The program and its arguments; no shell reads them. With --send only the arguments
+    #[arg(last = true, required_unless_present = "send", value_name = "CMD")]
     pub(crate) command: Vec<String>,
+    /// Send this program or script to the nodes and run it there, in a folder that goes with it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["clone", "cwd", "user"])]
+    pub(crate) send: Option<PathBuf>,
+    /// Clone this git repository on the nodes and run the command in it
+    #[arg(long, value_name = "URL", conflicts_with_all = ["cwd", "user"])]
+    pub(crate) clone: Option<String>,
+    /// Branch, tag or full commit id to clone
+    #[arg(long, value_name = "REV", requires = "clone")]
+    pub(crate) revision: Option<String>,
+    /// Folder of the repository in which to run
+    #[arg(long, value_name = "DIR", requires = "clone")]
+    pub(crate) dir: Option<String>,
+    /// Run this by `sh` in the repository first; may be repeated
+    #[arg(long, value_name = "LINE", requires = "clone")]
+    pub(crate) pre: Vec<String>,
+    /// Run this by `sh` in the repository afterwards, however the command has ended; may be repeated
+    #[arg(long, value_name = "LINE", requires = "clone")]
+    pub(crate) post: Vec<String>,
     /// Every node that meets this condition
     #[arg(long, value_name = "SELECTOR", conflicts_with = "all")]
     pub(crate) on: Option<Selector>,

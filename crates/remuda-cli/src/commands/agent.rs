@@ -29,6 +29,7 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     let effective = config.effective.clone();
     let (format, mut config, filter) = agent_config(config)?;
     config.preferred_api_port = args.prefer_api_port;
+    config.file_repositories = args.file_repositories;
     #[cfg(feature = "fixture-previous")]
     if environment.get("REMUDA_FIXTURE_RELEASE") == Some("previous") {
         config.release = remuda_model::Release::PREVIOUS;

@@ -1,7 +1,5 @@
 //! `remuda cp`: a file to nodes, from a node, from node to node.
 
-mod bar;
-
 use std::path::{Path, PathBuf};
 
 use remuda::client::{
@@ -11,8 +9,11 @@ use remuda::client::{
 use remuda_model::{ErrorKind, NodeId};
 use serde_json::json;
 
-use self::bar::Bar;
-use super::{connect::client, select};
+use super::{
+    connect::client,
+    select,
+    upload::{Bar, upload},
+};
 use crate::{
     args::{CpArgs, NodePath, Place},
     environment::Environment,
@@ -122,18 +123,6 @@ async fn send(
             Err(Stop::Exit(PARTIAL))
         }
     }
-}
-
-/// Brings a local file to the control node.
-async fn upload(client: &Client, path: &Path) -> Result<(LocalFile, String), Stop> {
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        Report::new(ErrorKind::Invalid, format!("{}: is no name of a file", path.display()))
-    })?;
-    let file = LocalFile::read(path).await?;
-    let bar = Bar::new("to the cluster", file.size);
-    let told = bar.teller();
-    client.upload(path, &file, told).await?;
-    Ok((file, name.to_owned()))
 }
 
 async fn fetch(client: &Client, from: &NodePath, to: &Path, args: &CpArgs) -> Result<(), Stop> {

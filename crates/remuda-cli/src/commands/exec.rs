@@ -6,11 +6,11 @@ mod sink;
 
 use remuda::client::{
     Client,
-    dto::{ExecRequest, OutputLine},
+    dto::{ExecRepository, ExecRequest, OutputLine},
 };
 use remuda_model::{Failure, NodeId, TaskEnd};
 
-use super::{connect::client, input, select};
+use super::{connect::client, input, select, upload};
 use crate::{
     args::ExecArgs,
     environment::Environment,
@@ -22,9 +22,15 @@ pub(super) use sink::Sink;
 
 pub(super) async fn run(args: ExecArgs, environment: &Environment) -> Result<(), Stop> {
     let client = client(&args.connect, environment)?;
-    let request = request(&args).await?;
+    let mut request = request(&args).await?;
+    let nodes = match &args.node {
+        Some(node) => vec![node.clone()],
+        None => select::nodes(&client, args.on.as_ref()).await?,
+    };
+    if let Some(path) = &args.send {
+        request.file = Some(upload::to_run(&client, path, &nodes).await?);
+    }
     let Some(node) = args.node.clone() else {
-        let nodes = select::nodes(&client, args.on.as_ref()).await?;
         return many::run(&client, &nodes, &request, &args).await;
     };
     if args.detach {
@@ -53,11 +59,23 @@ async fn request(args: &ExecArgs) -> Result<ExecRequest, Stop> {
         clear_env: args.clear_env,
         cwd: args.cwd.clone(),
         user: args.user.clone(),
+        repository: args.clone.clone().map(|url| repository(url, args)),
         stdin,
         timeout_ms,
         detach: args.detach,
         ..ExecRequest::default()
     })
+}
+
+fn repository(url: String, args: &ExecArgs) -> ExecRepository {
+    let by_shell = |line: &String| vec!["sh".to_owned(), "-c".to_owned(), line.clone()];
+    ExecRepository {
+        url,
+        revision: args.revision.clone(),
+        dir: args.dir.clone(),
+        pre: args.pre.iter().map(by_shell).collect(),
+        post: args.post.iter().map(by_shell).collect(),
+    }
 }
 
 /// Runs the command on one node to its end.

@@ -16,6 +16,7 @@ use remuda_discovery::{
     tracker::{self, TrackerUrl, keep_announced},
 };
 use remuda_driver_exec::{ExecConfig, exec_class};
+use remuda_driver_script::{ScriptConfig, script_classes};
 use remuda_link::{
     Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, JoinToken, Limits, Link,
     Router, Secret,
@@ -70,8 +71,8 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     }
     let member = member::establish(&data, &config, (&finder, &subnet)).await?;
     let generation = data.next_generation()?;
-    let classes = classes(&data, &mut config).await?;
     let artifacts = artifacts(&data).await?;
+    let classes = classes(&data, &mut config, &artifacts).await?;
 
     let control = control(&data, &config, &member, (&classes, &artifacts), &supervisor).await?;
     // The authority is kept now.
@@ -193,12 +194,28 @@ fn announcer(control: &Control, member: &Member, addresses: Vec<LinkUrl>) -> Ann
 async fn classes(
     data: &DataDir,
     config: &mut AgentConfig,
+    artifacts: &Store,
 ) -> Result<Vec<Arc<dyn Class>>, AgentError> {
     let mut classes = std::mem::take(&mut config.classes);
-    if let Some(program) = &config.holder_program {
-        let exec = ExecConfig { data_dir: data.part("holder")?, program: program.clone() };
-        classes.push(exec_class(exec).await.map_err(AgentError::part("the job class exec"))?);
-    }
+    let Some(program) = config.holder_program.clone() else { return Ok(classes) };
+    let exec = |part: &str| -> Result<ExecConfig, AgentError> {
+        Ok(ExecConfig { data_dir: data.part(part)?, program: program.clone() })
+    };
+    let made = exec_class(exec("holder")?).await;
+    classes.push(made.map_err(AgentError::part("the job class exec"))?);
+    // The processes of scripts are nobody else's.
+    let made = exec_class(exec("script-holder")?).await;
+    let held = made.map_err(AgentError::part("the processes of scripts"))?;
+    let store = artifacts.clone();
+    let scripts = ScriptConfig {
+        data_dir: data.part("scripts")?,
+        program: program.clone(),
+        lookup: Arc::new(move |digest| store.path(digest)),
+        exec: held,
+        allow_file: config.file_repositories,
+    };
+    let made = script_classes(scripts).await;
+    classes.extend(made.map_err(AgentError::part("the job classes of scripts"))?);
     Ok(classes)
 }
 

@@ -52,11 +52,15 @@ pub struct AgentConfig {
     pub allow_plaintext: bool,
     /// The name of a new cluster.
     pub cluster_name: String,
-    /// The program that runs as `PROGRAM holder --dir DIR`; processes run only when it is given.
+    /// The program that runs as `PROGRAM holder --dir DIR`, `PROGRAM script-run DIR` and
+    /// `PROGRAM function-helper`; processes, files, repositories and functions run only when it is
+    /// given.
     pub holder_program: Option<PathBuf>,
     /// The directories whose files may be read and written through the cluster; the data directory
     /// never.
     pub files: Vec<PathBuf>,
+    /// Whether repositories on the disks of this machine may be cloned, for tests.
+    pub file_repositories: bool,
     /// Job classes beside the built-in ones.
     pub classes: Vec<Arc<dyn Class>>,
     /// How long a shutdown waits for running tasks.
@@ -126,6 +130,7 @@ impl AgentConfig {
             cluster_name: "remuda".to_owned(),
             holder_program: None,
             files: vec!["/".into()],
+            file_repositories: false,
             classes: Vec::new(),
             drain_limit: Duration::from_secs(10),
             admin_token: None,

@@ -11,7 +11,7 @@ const TEMPLATE: &str =
     "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
 
 /// A bar that goes when it is dropped.
-pub(super) struct Bar {
+pub(in crate::commands) struct Bar {
     shown: ProgressBar,
     total: u64,
     by_node: HashMap<NodeId, u64>,
@@ -19,7 +19,7 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    pub(super) fn new(what: &'static str, total: u64) -> Self {
+    pub(in crate::commands) fn new(what: &'static str, total: u64) -> Self {
         let terminal = Stream::Stderr.is_terminal();
         let target =
             if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -34,20 +34,20 @@ impl Bar {
     }
 
     /// What sets the bar of a single copy.
-    pub(super) fn teller(&self) -> impl Fn(u64) + Clone + Send + Sync + 'static {
+    pub(in crate::commands) fn teller(&self) -> impl Fn(u64) + Clone + Send + Sync + 'static {
         let bar = self.shown.clone();
         move |held| bar.set_position(held)
     }
 
     /// A node has so much.
-    pub(super) fn held(&mut self, node: &NodeId, held: u64) {
+    pub(in crate::commands) fn held(&mut self, node: &NodeId, held: u64) {
         let before = self.by_node.insert(node.clone(), held).unwrap_or(0);
         self.sum = self.sum.saturating_sub(before).saturating_add(held);
         self.shown.set_position(self.sum);
     }
 
     /// A node has all, or gets no more.
-    pub(super) fn done(&mut self, node: &NodeId, n_nodes: usize) {
+    pub(in crate::commands) fn done(&mut self, node: &NodeId, n_nodes: usize) {
         self.held(node, self.total / (n_nodes as u64).max(1));
     }
 }

@@ -1,0 +1,102 @@
+//! `remuda call`: a function on one node, or on many side by side.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use remuda::client::Client;
+use remuda_model::{ClassName, ErrorKind, Failure, NodeId};
+use serde_json::{Value, json};
+
+use super::{connect::client, select};
+use crate::{
+    args::CallArgs,
+    environment::Environment,
+    error::{PARTIAL, Report, Stop},
+    output::{Printer, escape_line, note},
+};
+
+/// How much longer than a function may run its answer is awaited.
+const MARGIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(args: CallArgs, environment: &Environment) -> Result<(), Stop> {
+    let words = args.read().map_err(|reason| Report::new(ErrorKind::Invalid, reason))?;
+    let source = source(words.function).await?;
+    let values: Vec<Value> = words.args.iter().map(|text| argument(text)).collect();
+    let timeout_ms = u64::try_from(args.timeout.0.as_millis()).unwrap_or(u64::MAX);
+    let request = json!({ "source": source, "args": values, "timeout_ms": timeout_ms });
+    let client = client(&args.connect, environment)?;
+    let printer = Printer::new(args.format);
+    if let Some(node) = &words.node {
+        let reply = call(&client, node, &request, &args).await.map_err(report)?;
+        for line in reply["log"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            note(&escape_line(line));
+        }
+        let result = &reply["result"];
+        return Ok(if printer.is_json() {
+            printer.json_line(&reply)
+        } else {
+            printer.json(result)
+        }?);
+    }
+    let nodes = select::nodes(&client, args.on.as_ref()).await?;
+    let (client, request, args) = (&client, &request, &args);
+    let calls = futures_util::stream::iter(&nodes)
+        .map(|node| async move { (node, call(client, node, request, args).await) });
+    let mut calls = calls.buffer_unordered(usize::from(args.parallel));
+    let mut n_failed = 0;
+    while let Some((node, reply)) = calls.next().await {
+        n_failed += usize::from(reply.is_err());
+        print(printer, node, reply)?;
+    }
+    note(&format!("{} ok, {n_failed} failed, {} nodes", nodes.len() - n_failed, nodes.len()));
+    if n_failed > 0 { Err(Stop::Exit(PARTIAL)) } else { Ok(()) }
+}
+
+fn print(printer: Printer, node: &NodeId, reply: Result<Value, Failure>) -> Result<(), Stop> {
+    match reply {
+        Ok(reply) if printer.is_json() => {
+            let line = json!({ "node": node, "result": reply["result"], "log": reply["log"] });
+            printer.json_line(&line)?;
+        }
+        Ok(reply) => printer.line(&format!("{node} | {}", reply["result"]))?,
+        Err(error) if printer.is_json() => {
+            printer.json_line(&json!({ "node": node, "error": error }))?;
+        }
+        Err(error) => note(&format!("{node}: {}", escape_line(&error.message))),
+    }
+    Ok(())
+}
+
+async fn call(
+    client: &Client,
+    node: &NodeId,
+    request: &Value,
+    args: &CallArgs,
+) -> Result<Value, Failure> {
+    let class: ClassName = "function".parse().expect("a name");
+    // The node says where a function was when its time was over.
+    client.request(node, &class, request.clone(), Some(args.timeout.0 + MARGIN)).await
+}
+
+/// A failure with a line for each place of a stack.
+fn report(failure: Failure) -> Report {
+    let mut lines = failure.message.lines().map(str::to_owned);
+    let report = Report::new(failure.kind, lines.next().unwrap_or_default());
+    let report = report.details(lines);
+    match failure.hint {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
+}
+
+/// The source itself, or what is in a file.
+async fn source(function: &str) -> Result<String, Stop> {
+    let Some(path) = function.strip_prefix('@') else { return Ok(function.to_owned()) };
+    tokio::fs::read_to_string(path).await.map_err(|error| {
+        Report::new(ErrorKind::NotFound, format!("cannot read {path}")).caused_by(&error).into()
+    })
+}
+
+fn argument(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_no_json| Value::from(text))
+}
