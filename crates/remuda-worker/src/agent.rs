@@ -8,6 +8,7 @@ use std::{
 };
 
 use remuda_model::{EventBody, Generation, LinkUrl, NodeId, NodeStats, Roles};
+use remuda_plugin::ClassTable;
 use remuda_runtime::CancellationToken;
 use remuda_wire::message::announce::Announce;
 use tokio::sync::mpsc;
@@ -16,7 +17,6 @@ use crate::{
     epoch::EpochGate,
     labels::LabelBook,
     node_class::{self, Slot},
-    registry::Registry,
     spool::Spool,
     store::Store,
     tasks::Tasks,
@@ -34,7 +34,7 @@ pub(crate) struct Agent {
     /// Where this node can be dialled.
     pub(crate) addresses: Mutex<Vec<LinkUrl>>,
     pub(crate) labels: Arc<LabelBook>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) classes: ClassTable,
     pub(crate) tasks: Tasks,
     pub(crate) gate: EpochGate,
     pub(crate) spool: Spool,

@@ -12,7 +12,7 @@ use remuda_model::{
     Epoch, ErrorKind, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles,
     Transport,
 };
-use remuda_plugin::{Class, erase};
+use remuda_plugin::{Class, ClassTable, erase};
 use remuda_runtime::Supervisor;
 use remuda_wire::{
     decode, encode,
@@ -75,6 +75,7 @@ fn link_with(name: &str, port: u16, worker_dials: bool, role: Role) -> (Link, Li
 /// A worker and the network around it.
 pub(super) struct Node {
     pub(super) worker: Worker,
+    pub(super) classes: ClassTable,
     pub(super) seen: Seen,
     supervisor: Supervisor,
     dialled: mpsc::Receiver<(u16, Link)>,
@@ -86,6 +87,8 @@ pub(super) struct Node {
 }
 
 pub(super) fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerConfig {
+    let classes = ClassTable::default();
+    classes.fix(class).expect("the only class");
     WorkerConfig {
         node: name.parse().unwrap(),
         generation: Generation(1),
@@ -93,7 +96,7 @@ pub(super) fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerCon
         data_dir: dir.to_owned(),
         labels: Labels::default(),
         attributes: BTreeMap::new(),
-        classes: vec![class],
+        classes,
     }
 }
 
@@ -110,6 +113,7 @@ impl Node {
         let supervisor = Supervisor::new();
         let (class, seen) = TestClass::new(recovers);
         let config = config(dir, "w1", erase(class));
+        let classes = config.classes.clone();
         let worker = Worker::start(config, supervisor.clone()).await.expect("starts");
         let (links, dialled) = mpsc::channel(16);
         let cut: Arc<Mutex<BTreeSet<u16>>> = Arc::default();
@@ -131,7 +135,7 @@ impl Node {
         });
         let (candidates, receiver) = watch::channel(ports.iter().copied().map(url).collect());
         worker.find_owner_with(dial, Router::new(), receiver);
-        Self { worker, seen, supervisor, dialled, cut, workers, candidates }
+        Self { worker, classes, seen, supervisor, dialled, cut, workers, candidates }
     }
 
     /// A worker that `c1` owns, ready, and its owner.

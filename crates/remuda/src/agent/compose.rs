@@ -20,9 +20,9 @@ use remuda_link::{
     Router, Secret,
 };
 use remuda_model::{ClusterId, Generation, LinkUrl, Role, Transport};
-use remuda_plugin::Class;
+use remuda_plugin::{Class, ClassTable};
 use remuda_runtime::{Supervisor, metrics::Page};
-use remuda_worker::{Worker, WorkerConfig};
+use remuda_worker::{StartError, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -258,6 +258,11 @@ async fn worker(
     classes: Vec<Arc<dyn Class>>,
     supervisor: &Supervisor,
 ) -> Result<Worker, AgentError> {
+    let table = ClassTable::default();
+    for class in classes {
+        let fixed = table.fix(class).map_err(StartError::from);
+        fixed.map_err(AgentError::part("the worker"))?;
+    }
     let worker = WorkerConfig {
         node: member.file.node.clone(),
         generation,
@@ -265,7 +270,7 @@ async fn worker(
         data_dir: data.part("worker")?,
         labels: config.labels.clone(),
         attributes: attributes(config),
-        classes,
+        classes: table,
     };
     let started = Worker::start_as(config.release, worker, supervisor.clone()).await;
     started.map_err(AgentError::part("the worker"))
