@@ -1,6 +1,7 @@
 //! Components that are loaded into a node: their life, their limits, and what is refused.
 
 mod capabilities;
+mod guests;
 mod hostile;
 mod life;
 mod limits;
