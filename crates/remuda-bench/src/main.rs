@@ -19,6 +19,7 @@ mod remote;
 mod report;
 mod rpc;
 mod store;
+mod wasm;
 
 use anyhow::{Result, bail};
 use mimalloc::MiMalloc;
@@ -39,6 +40,7 @@ usage: remuda-bench MEASUREMENT [OPTION…]
   failover          from kill -9 of a control node to the next write and the next request
                     [--dir DIR]
   discover          from the start of an agent to a ready node, by each way of finding the cluster
+  wasm              components as job classes: cold load, calls, memory, beside a native class
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
   build             seconds of a cold and of an incremental release build (takes minutes)
@@ -55,6 +57,7 @@ async fn main() -> Result<()> {
         ["store", words @ ..] => store::run(words).await,
         ["failover", words @ ..] => failover::run(words).await,
         ["discover", words @ ..] => discover::run(words).await,
+        ["wasm", words @ ..] => wasm::run(words).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),

@@ -143,4 +143,48 @@ mod tests {
         let headers = vec![("a".to_owned(), "1\r\nb: 2".to_owned())];
         assert!(prepare(&granted, Request { headers, ..request("http://h/") }).is_err());
     }
+
+    /// Answers one connection with these bytes; gives its address and what was asked.
+    async fn server(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let address = listener.local_addr().expect("an address").to_string();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("somebody asks");
+            let mut asked = vec![0; 4096];
+            let length = stream.read(&mut asked).await.expect("readable");
+            stream.write_all(answer.as_bytes()).await.expect("written");
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        });
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn an_exchange_brings_the_whole_answer() {
+        let (address, asked) =
+            server("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 5\r\n\r\nhello")
+                .await;
+        let headers = vec![("X-Own".to_owned(), "1".to_owned())];
+        let (method, url) = ("POST".to_owned(), format!("http://{address}/path?q"));
+        let request = Request { method, url, headers, body: b"body".to_vec() };
+        let answer = fetch(&[address], 100, request).await.expect("an answer");
+        assert_eq!((answer.status, answer.body.as_slice()), (302, b"hello".as_slice()));
+        assert!(answer.headers.contains(&("location".to_owned(), b"/elsewhere".to_vec())));
+        let asked = asked.await.expect("no panic");
+        assert!(asked.starts_with("POST /path?q HTTP/1.1\r\n"), "{asked}");
+        assert!(asked.contains("x-own: 1\r\n") && asked.ends_with("\r\n\r\nbody"), "{asked}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_bounded_and_may_be_none() {
+        let (address, _asked) = server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        assert!(matches!(answer, Err(Error::TooLarge)), "{answer:?}");
+        let (address, _asked) = server("nonsense\r\n\r\n").await;
+        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        assert!(matches!(answer, Err(Error::Failed(_))), "{answer:?}");
+        // Nobody listens there any more.
+        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        assert!(matches!(answer, Err(Error::Failed(_))), "{answer:?}");
+    }
 }

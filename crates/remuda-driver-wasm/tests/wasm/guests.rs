@@ -75,11 +75,6 @@ async fn greets(language: &str) {
         end = stopped => assert_eq!(end, TaskEnd::Stopped),
         () = drained => panic!("the node holds the other end"),
     }
-
-    // What was counted is there after a restart.
-    let node = node.restart().await;
-    let greeting = node.request("greeter", json!({ "name": "Ada" })).await.expect("greets");
-    assert_eq!(greeting["count"], json!(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,4 +95,41 @@ async fn a_guest_in_python() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_in_rust() {
     greets("rust").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_time_for_a_guest_in_rust() {
+    let component = tokio::task::spawn_blocking(|| build("rust")).await.expect("built");
+    let node = Node::start().await;
+    let grants = |more: serde_json::Value| {
+        let mut grants = json!({ "key_value": true, "events": true });
+        grants.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        json!({ "grants": grants, "quota": { "files_bytes": 2000 } })
+    };
+    node.load("notes", &component, grants(json!({}))).await.expect("loads");
+    let failure = node.call("notes", "note", json!(1)).await.expect_err("it has no folder");
+    assert_eq!(failure.code, "no_file");
+
+    node.load("notes", &component, grants(json!({ "files": true }))).await.expect("loads");
+    let kept = node.call("notes", "note", json!(1)).await;
+    assert_eq!(kept, Ok(json!({ "notes": 1, "seconds": 0 })), "the clock stands");
+    let file = node.dir.path().join("wasm/files/notes/notes.txt");
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "1\n");
+    // A link does not lead out of the folder.
+    let secret = node.dir.path().join("secret");
+    std::fs::rename(&file, &secret).expect("moved");
+    std::os::unix::fs::symlink(&secret, &file).expect("a link");
+    assert_eq!(node.call("notes", "note", json!(2)).await.expect_err("out of it").code, "no_file");
+    assert_eq!(std::fs::read_to_string(&secret).expect("a file"), "1\n");
+    std::fs::remove_file(&file).expect("removed");
+
+    let all = grants(json!({ "files": true, "clock": true }));
+    node.load("notes", &component, all).await.expect("loads");
+    let kept = node.call("notes", "note", json!("x".repeat(3000))).await.expect("kept");
+    assert!(kept["seconds"].as_u64().is_some_and(|seconds| seconds > 1_600_000_000), "{kept}");
+    // Now there is more than the quota.
+    assert_eq!(node.call("notes", "note", json!(3)).await.expect_err("full").code, "no_file");
+    let purge = json!({ "unload": { "name": "notes", "purge": true } });
+    node.wasm(purge).await.expect("unloads");
+    assert!(!file.exists());
 }

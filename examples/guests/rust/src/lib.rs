@@ -1,6 +1,9 @@
 //! The job class `greeter` in Rust.
 
-use std::cell::Cell;
+use std::{
+    cell::Cell,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::{Value, json};
 
@@ -44,7 +47,7 @@ impl requests::Guest for Greeter {
 }
 
 impl functions::Guest for Greeter {
-    /// `add` adds numbers; `fail` shows what a panic becomes.
+    /// `add` adds numbers; `fail` shows what a panic becomes; `note` keeps its arguments in a file.
     fn call(function: String, args: String) -> Result<String, Failure> {
         match function.as_str() {
             "add" => {
@@ -52,11 +55,24 @@ impl functions::Guest for Greeter {
                 Ok(values.iter().sum::<i64>().to_string())
             }
             "fail" => panic!("on purpose"),
+            "note" => note(&args),
             other => {
                 refuse(Kind::NotFound, "no_such_function", format!("there is no function `{other}`"))
             }
         }
     }
+}
+
+/// Adds a line to a file. The folder of the class is `/`; the clock of WASI is that of the standard
+/// library.
+fn note(line: &str) -> Result<String, Failure> {
+    let path = "/notes.txt";
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    if let Err(error) = std::fs::write(path, format!("{before}{line}\n")) {
+        return refuse(Kind::Failed, "no_file", format!("the note cannot be kept: {error}"));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    Ok(json!({ "notes": before.lines().count() + 1, "seconds": now }).to_string())
 }
 
 thread_local! {
