@@ -178,13 +178,16 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_bounded_and_may_be_none() {
         let (address, _asked) = server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
-        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        let answer =
+            fetch(std::slice::from_ref(&address), 4, request(&format!("http://{address}/"))).await;
         assert!(matches!(answer, Err(Error::TooLarge)), "{answer:?}");
         let (address, _asked) = server("nonsense\r\n\r\n").await;
-        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        let answer =
+            fetch(std::slice::from_ref(&address), 4, request(&format!("http://{address}/"))).await;
         assert!(matches!(answer, Err(Error::Failed(_))), "{answer:?}");
         // Nobody listens there any more.
-        let answer = fetch(&[address.clone()], 4, request(&format!("http://{address}/"))).await;
+        let answer =
+            fetch(std::slice::from_ref(&address), 4, request(&format!("http://{address}/"))).await;
         assert!(matches!(answer, Err(Error::Failed(_))), "{answer:?}");
     }
 }

@@ -64,7 +64,7 @@ async fn greets(language: &str) {
     let task = node.start_task("greeter", "t2", json!(1_000_000)).await.expect("starts");
     let left = task.command(json!({ "add": 2_000_000 })).await.expect("an answer");
     assert!(left.as_u64().is_some_and(|left| left > 2_000_000), "{left}");
-    let stop = RawInput::Stop(std::time::Duration::from_secs(60));
+    let stop = RawInput::Stop(std::time::Duration::from_mins(1));
     let drained = async { while node.events.recv().await.is_some() {} };
     let stopped = async {
         task.say(stop).await;

@@ -56,11 +56,11 @@ async fn endless_recursion_ends_with_its_stack() {
 }
 
 /// Grows until it is refused, and says how many pages it has.
-const GREEDY: &str = r#"
+const GREEDY: &str = r"
     (loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
     (i32.store8 (i32.const 1024) (i32.add (i32.const 48) (i32.div_u (memory.size) (i32.const 10))))
     (i32.store8 (i32.const 1025) (i32.add (i32.const 48) (i32.rem_u (memory.size) (i32.const 10))))
-    (call $ok (i32.const 1024) (i32.const 2))"#;
+    (call $ok (i32.const 1024) (i32.const 2))";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_ends_at_its_quota() {
@@ -82,11 +82,11 @@ async fn an_answer_ends_at_its_quota() {
     // A JSON text: a quote, spaces, a quote.
     let long = |length: u32| {
         answers(&format!(
-            r#"(drop (memory.grow (i32.const 32)))
+            r"(drop (memory.grow (i32.const 32)))
             (memory.fill (i32.const 1024) (i32.const 32) (i32.const {length}))
             (i32.store8 (i32.const 1024) (i32.const 34))
             (i32.store8 (i32.const {}) (i32.const 34))
-            (call $ok (i32.const 1024) (i32.const {length}))"#,
+            (call $ok (i32.const 1024) (i32.const {length}))",
             1024 + length - 1
         ))
     };
@@ -122,10 +122,10 @@ async fn a_million_host_calls_are_only_time() {
 (import "remuda:job/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
     let answer = |call: &str| {
         format!(
-            r#"(loop $l {call}
+            r"(loop $l {call}
                 (local.set $i (i32.add (local.get $i) (i32.const 1)))
                 (br_if $l (i32.lt_u (local.get $i) (i32.const 1000000))))
-            (call $ok (local.get $at) (local.get $length))"#
+            (call $ok (local.get $at) (local.get $length))"
         )
     };
     let more_fields =
@@ -154,10 +154,10 @@ async fn each_request_has_a_memory_of_its_own() {
     let counts = answers_with(
         "",
         more,
-        r#"
+        r"
         (global.set $n (i32.add (global.get $n) (i32.const 1)))
         (i32.store8 (i32.const 1024) (global.get $n))
-        (call $ok (i32.const 1024) (i32.const 1))"#,
+        (call $ok (i32.const 1024) (i32.const 1))",
     );
     node.load("counts", &counts, json!({ "quota": { "instances": 1 } })).await.expect("loads");
     for _ in 0..3 {
