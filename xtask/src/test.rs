@@ -21,6 +21,14 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("git", "git", "repositories::"),
 ];
 
+/// Languages of the example job classes: part of the test's name, Debian packages.
+const GUESTS: &[(&str, &str, &[&str])] = &[
+    ("c", "guest_in_c", &["clang", "lld", "wasi-libc", "libclang-rt-dev-wasm32"]),
+    ("javascript", "guest_in_javascript", &["nodejs", "npm"]),
+    ("python", "guest_in_python", &["python3-venv"]),
+    ("rust", "guest_in_rust", &[]),
+];
+
 /// Runs all checks; the last lines name what could not be tested.
 pub(crate) fn run(quick: bool) -> Result<()> {
     let mut untested = Untested::default();
@@ -43,6 +51,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
             skipped.extend(["--skip", tests]);
         }
     }
+    skipped.extend(guests(quick, &mut untested));
     if quick {
         untested.note("processes", "left out by --quick");
     } else {
@@ -71,6 +80,28 @@ fn deny(untested: &mut Untested) -> Result<()> {
     let mut check = Command::new(program);
     check.current_dir(root()).args(["--log-level", "error", "check"]);
     step("deny", check.args(["bans", "licenses", "sources"]))
+}
+
+/// Builds the example job classes, so that their tests find them; gives the names of the tests whose
+/// language is not there.
+fn guests(quick: bool, untested: &mut Untested) -> Vec<&'static str> {
+    let missing = GUESTS.iter().filter(|(language, _, packages)| {
+        if quick {
+            untested.note(&format!("job classes in {language}"), "left out by --quick");
+            return true;
+        }
+        let build = || {
+            let mut build = Command::new(root().join("examples/guests/build"));
+            build.arg(language).env("CARGO_TARGET_DIR", target_dir());
+            step(&format!("job class in {language}"), &mut build).is_ok()
+        };
+        let built = build() || (!packages.is_empty() && apt(packages) && build());
+        if !built {
+            untested.note(&format!("job classes in {language}"), "the example is not built");
+        }
+        !built
+    });
+    missing.flat_map(|(_, test, _)| ["--skip", test]).collect()
 }
 
 /// Lets a parser that we did not write read the metrics of a cluster.

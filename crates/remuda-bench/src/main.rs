@@ -20,6 +20,7 @@ mod remote;
 mod report;
 mod rpc;
 mod store;
+mod wasm;
 
 use anyhow::{Result, bail};
 use mimalloc::MiMalloc;
@@ -42,6 +43,7 @@ usage: remuda-bench MEASUREMENT [OPTION…]
   discover          from the start of an agent to a ready node, by each way of finding the cluster
   files             one file to one and to four workers, beside scp, rsync and a bare socket
                     [--megabytes 1024] [--dir /dev/shm]
+  wasm              components as job classes: cold load, calls, memory, beside a native class
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
   build             seconds of a cold and of an incremental release build (takes minutes)
@@ -59,6 +61,7 @@ async fn main() -> Result<()> {
         ["failover", words @ ..] => failover::run(words).await,
         ["discover", words @ ..] => discover::run(words).await,
         ["files", words @ ..] => Box::pin(files::run(words)).await,
+        ["wasm", words @ ..] => wasm::run(words).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,
         ["build"] => build::run(),

@@ -32,8 +32,10 @@
 mod class;
 mod erased;
 pub mod output;
+mod table;
 mod task;
 
 pub use class::{JobClass, RequestContext};
 pub use erased::{Class, erase};
+pub use table::{ClassTable, TwoClasses};
 pub use task::{Command, EventSink, Input, RawInput, RawTask, Reply, Running, Task, Work};

@@ -180,6 +180,11 @@ impl EventSink {
         Self { class, spool }
     }
 
+    /// A sink of another class that writes to the same spool.
+    pub fn of_class(&self, class: ClassName) -> Self {
+        Self { class, spool: self.spool.clone() }
+    }
+
     /// Reports an event of the class, or of one of its tasks; waits while the spool is busy.
     ///
     /// # Panics
@@ -187,6 +192,11 @@ impl EventSink {
     /// When the event cannot be written as JSON, which is a bug of the class.
     pub async fn emit<E: Serialize>(&self, task: Option<TaskId>, event: &E) {
         let payload = serde_json::to_string(event).expect("events of a class are writable");
+        self.emit_json(task, payload).await;
+    }
+
+    /// Reports an event that is JSON already; waits while the spool is busy.
+    pub async fn emit_json(&self, task: Option<TaskId>, payload: String) {
         let body = EventBody::Class { class: self.class.clone(), task, payload };
         // The spool ends only when the agent does.
         drop(self.spool.send(body).await);

@@ -8,6 +8,7 @@ use std::{
 };
 
 use remuda_model::{EventBody, Generation, LinkUrl, NodeId, NodeStats, Roles};
+use remuda_plugin::ClassTable;
 use remuda_runtime::CancellationToken;
 use remuda_wire::message::announce::Announce;
 use tokio::sync::mpsc;
@@ -17,7 +18,6 @@ use crate::{
     files::Files,
     labels::LabelBook,
     node_class::{self, Slot},
-    registry::Registry,
     spool::Spool,
     store::Store,
     tasks::Tasks,
@@ -35,7 +35,7 @@ pub(crate) struct Agent {
     /// Where this node can be dialled.
     pub(crate) addresses: Mutex<Vec<LinkUrl>>,
     pub(crate) labels: Arc<LabelBook>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) classes: ClassTable,
     pub(crate) tasks: Tasks,
     pub(crate) files: Files,
     pub(crate) gate: EpochGate,

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use remuda_model::{Chain, ClassName, NodeId};
+use remuda_model::{Chain, NodeId};
+use remuda_plugin::TwoClasses;
 use remuda_wire::{DecodeError, decode};
 
 use crate::{
@@ -63,8 +64,8 @@ pub enum StartError {
     #[error("cannot open a directory whose files may be used")]
     Files(#[source] std::io::Error),
     /// Two classes have the same name.
-    #[error("two job classes are called `{0}`")]
-    TwoClasses(ClassName),
+    #[error(transparent)]
+    TwoClasses(#[from] TwoClasses),
 }
 
 impl StartError {

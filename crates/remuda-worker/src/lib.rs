@@ -14,7 +14,6 @@ mod labels;
 mod metrics;
 mod node_class;
 mod owner;
-mod registry;
 mod serve;
 mod session;
 #[doc(hidden)]

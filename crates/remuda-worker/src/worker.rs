@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use remuda_link::{Endpoint, KeyId, Link, Router};
 use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles};
-use remuda_plugin::{Class, erase};
+use remuda_plugin::{ClassTable, erase};
 use remuda_runtime::Supervisor;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
@@ -25,7 +25,6 @@ use crate::{
     labels::LabelBook,
     node_class::{self, DataBook, NodeClass, Slot},
     owner::{self, Dialler, News},
-    registry::Registry,
     serve, spool,
     store::{Loaded, Store},
     tasks::{self, Setup},
@@ -56,8 +55,8 @@ pub struct WorkerConfig {
     pub labels: Labels,
     /// Facts about the node, besides those that it finds out.
     pub attributes: BTreeMap<String, String>,
-    /// Its job classes; `node` is added.
-    pub classes: Vec<Arc<dyn Class>>,
+    /// Its job classes; `node` is added. More may be put into the table at any time.
+    pub classes: ClassTable,
     /// Which of its files may be read and written from elsewhere.
     pub files: FilesConfig,
 }
@@ -176,8 +175,7 @@ impl Worker {
             files: files.clone(),
             diagnosis: diagnosis.clone(),
         });
-        let registry = Registry::new(classes.into_iter().chain([node_class]).collect());
-        let registry = Arc::new(registry.map_err(StartError::TwoClasses)?);
+        classes.fix(node_class)?;
 
         // The spool outlives the parts that report to it, and the disk outlives the spool.
         let (parts, spool_part) = (Supervisor::new(), Supervisor::new());
@@ -185,7 +183,7 @@ impl Worker {
         let actor = tasks::Actor::start(
             setup,
             inbox,
-            Arc::clone(&registry),
+            classes.clone(),
             spool.clone(),
             parts.clone(),
             (last_boot.wanted, last_boot.tasks),
@@ -201,7 +199,7 @@ impl Worker {
             attributes,
             addresses: Mutex::default(),
             labels,
-            registry,
+            classes,
             tasks,
             files,
             gate: EpochGate::new(loaded.meta(EpochGate::KEY), store.clone()),

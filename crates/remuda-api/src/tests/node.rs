@@ -5,7 +5,7 @@ use std::time::Duration;
 use remuda_control::Consistency;
 use remuda_link::{Endpoint, EndpointConfig, Identity, Limits, Router};
 use remuda_model::{ClusterId, Generation, Labels, LinkUrl, NodeStatus, Role, Roles, Transport};
-use remuda_plugin::erase;
+use remuda_plugin::{ClassTable, erase};
 use remuda_runtime::Supervisor;
 use remuda_worker::{FilesConfig, Worker, WorkerConfig};
 use tokio::sync::watch;
@@ -49,6 +49,8 @@ impl Node {
 
         let (sender, ended) = watch::channel(Vec::new());
         let played = Played { dir: server.dir.path().join("output"), ended: sender };
+        let classes = ClassTable::default();
+        classes.fix(erase(played)).expect("the only class");
         let worker = WorkerConfig {
             node: "c1".parse().expect("valid"),
             generation: Generation(1),
@@ -56,7 +58,7 @@ impl Node {
             data_dir: server.dir.path().join("worker"),
             labels: Labels::default(),
             attributes: [].into(),
-            classes: vec![erase(played)],
+            classes,
             files: FilesConfig {
                 roots: vec![server.dir.path().to_owned()],
                 except: vec![server.dir.path().join("worker")],

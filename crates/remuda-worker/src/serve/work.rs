@@ -103,7 +103,7 @@ async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
     Ok(match op {
         Op::Request { class, payload } => {
             tasks.check_takes_requests()?;
-            let handler = agent.registry.get(&class)?;
+            let handler = agent.classes.get(&class)?;
             let events = EventSink::new(class.clone(), agent.events.clone());
             let node = agent.node.clone();
             let context = RequestContext { node, class, deadline, events };
@@ -112,7 +112,7 @@ async fn perform(agent: &Agent, op: Op, deadline: Duration) -> Reply {
         }
         Op::Start { class, task, spec, attached } => {
             tasks.check_takes_requests()?;
-            let class = Arc::clone(agent.registry.get(&class)?);
+            let class = agent.classes.get(&class)?;
             let started = Box::pin(tasks.start(class, task, spec, attached)).await?;
             started.map_or_else(Done::Refused, Done::Started)
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use remuda_model::{ClassName, EventBody, Failure, NodeStatus, TaskEnd, TaskId, TaskRecord};
-use remuda_plugin::{Class, EventSink, RawInput, RawTask, Running};
+use remuda_plugin::{Class, ClassTable, EventSink, RawInput, RawTask, Running};
 use remuda_runtime::{CancellationToken, Supervisor, wall_ms};
 use remuda_wire::encode;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     caught::caught,
-    registry::Registry,
     spool::{Spool, Written},
     status::{Connection, Wanted},
     store::{Change, Pending, StoreError, Table},
@@ -71,7 +70,7 @@ pub(crate) struct Actor {
     core: Core,
     started: Instant,
     setup: Setup,
-    registry: Arc<Registry>,
+    classes: ClassTable,
     spool: Spool,
     supervisor: Supervisor,
     inbox: Inbox,
@@ -89,12 +88,12 @@ impl Actor {
     pub(crate) async fn start(
         setup: Setup,
         inbox: Inbox,
-        registry: Arc<Registry>,
+        classes: ClassTable,
         spool: Spool,
         supervisor: Supervisor,
         last_boot: (Wanted, Vec<Stored>),
     ) -> Self {
-        recovering(&registry, &last_boot.1).await;
+        recovering(&classes, &last_boot.1).await;
         let started = Instant::now();
         let now = Now { since_start: Duration::ZERO, wall_ms: wall_ms() };
         let (wanted, stored) = last_boot;
@@ -103,7 +102,7 @@ impl Actor {
             core,
             started,
             setup,
-            registry,
+            classes,
             spool,
             supervisor,
             inbox,
@@ -382,7 +381,7 @@ impl Actor {
     }
 
     fn recover(&mut self, id: TaskId, class: &ClassName) {
-        match self.registry.get(class).cloned() {
+        match self.classes.get(class) {
             Ok(class) => {
                 self.live.insert(id.clone(), Live::new(None));
                 self.begin(id, class, Way::Recover);
@@ -419,7 +418,7 @@ impl Actor {
     }
 
     fn forget(&self, id: TaskId, class: &ClassName) {
-        let Ok(class) = self.registry.get(class).cloned() else { return };
+        let Ok(class) = self.classes.get(class) else { return };
         self.supervisor.spawn("task forget", async move {
             let forgotten = tokio::time::timeout(TIDY_LIMIT, class.forget(&id)).await;
             if forgotten.is_err() {
@@ -450,12 +449,12 @@ impl Actor {
 }
 
 /// Lets every class end what it still runs and nobody knows.
-async fn recovering(registry: &Registry, stored: &[Stored]) {
-    for (name, class) in registry.iter() {
+async fn recovering(classes: &ClassTable, stored: &[Stored]) {
+    for (name, class) in classes.all() {
         let known: Vec<_> = stored
             .iter()
             .filter(|stored| {
-                !stored.attached && stored.record.end.is_none() && stored.record.class == *name
+                !stored.attached && stored.record.end.is_none() && stored.record.class == name
             })
             .map(|stored| stored.record.id.clone())
             .collect();

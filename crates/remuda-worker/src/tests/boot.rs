@@ -1,7 +1,10 @@
 //! Data directories that a worker must not use.
 
+use remuda_plugin::TwoClasses;
+use remuda_runtime::Supervisor;
+
 use super::cluster::{DEADLINE, config, try_start};
-use crate::{StartError, StoreError, Worker};
+use crate::{StartError, StoreError, Worker, WorkerConfig};
 
 #[tokio::test]
 async fn the_directory_of_another_node_is_refused() {
@@ -34,9 +37,15 @@ async fn damaged_records_are_refused() {
 #[tokio::test]
 async fn two_classes_of_one_name_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let class = || remuda_plugin::erase(super::class::TestClass::new(true).0);
-    let mut config = config(dir.path(), "w1", class()).await;
-    config.classes.push(class());
-    let error = Worker::start(config, remuda_runtime::Supervisor::new()).await.expect_err("twice");
-    assert!(matches!(error, StartError::TwoClasses(name) if name.as_str() == "test"));
+    let class = remuda_plugin::erase(super::class::TestClass::new(true).0);
+    let first = config(&dir.path().join("first"), "w1", class).await;
+    // The first worker has added its class `node` to the table.
+    let second = WorkerConfig {
+        classes: first.classes.clone(),
+        data_dir: dir.path().join("second"),
+        ..config(dir.path(), "w1", remuda_plugin::erase(super::class::TestClass::new(true).0)).await
+    };
+    let _worker = Worker::start(first, Supervisor::new()).await.expect("starts");
+    let error = Worker::start(second, Supervisor::new()).await.expect_err("twice");
+    assert!(matches!(error, StartError::TwoClasses(TwoClasses(name)) if name.as_str() == "node"));
 }

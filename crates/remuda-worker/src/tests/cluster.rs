@@ -13,7 +13,7 @@ use remuda_model::{
     Epoch, ErrorKind, Event, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Role, Roles,
     Transport,
 };
-use remuda_plugin::{Class, erase};
+use remuda_plugin::{Class, ClassTable, erase};
 use remuda_runtime::Supervisor;
 use remuda_wire::{
     decode, encode,
@@ -76,6 +76,7 @@ fn link_with(name: &str, port: u16, worker_dials: bool, role: Role) -> (Link, Li
 /// A worker and the network around it.
 pub(super) struct Node {
     pub(super) worker: Worker,
+    pub(super) classes: ClassTable,
     pub(super) seen: Seen,
     supervisor: Supervisor,
     dialled: mpsc::Receiver<(u16, Link)>,
@@ -88,6 +89,8 @@ pub(super) struct Node {
 
 pub(super) async fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> WorkerConfig {
     let artifacts = Store::open(StoreConfig::new(dir.join("artifacts"))).await.expect("opens");
+    let classes = ClassTable::default();
+    classes.fix(class).expect("the only class");
     WorkerConfig {
         node: name.parse().unwrap(),
         generation: Generation(1),
@@ -95,7 +98,7 @@ pub(super) async fn config(dir: &Path, name: &str, class: Arc<dyn Class>) -> Wor
         data_dir: dir.to_owned(),
         labels: Labels::default(),
         attributes: BTreeMap::new(),
-        classes: vec![class],
+        classes,
         files: FilesConfig { roots: vec![dir.to_owned()], except: Vec::new(), artifacts },
     }
 }
@@ -113,6 +116,7 @@ impl Node {
         let supervisor = Supervisor::new();
         let (class, seen) = TestClass::new(recovers);
         let config = config(dir, "w1", erase(class)).await;
+        let classes = config.classes.clone();
         let worker = Worker::start(config, supervisor.clone()).await.expect("starts");
         let (links, dialled) = mpsc::channel(16);
         let cut: Arc<Mutex<BTreeSet<u16>>> = Arc::default();
@@ -134,7 +138,7 @@ impl Node {
         });
         let (candidates, receiver) = watch::channel(ports.iter().copied().map(url).collect());
         worker.find_owner_with(dial, Router::new(), receiver);
-        Self { worker, seen, supervisor, dialled, cut, workers, candidates }
+        Self { worker, classes, seen, supervisor, dialled, cut, workers, candidates }
     }
 
     /// A worker that `c1` owns, ready, and its owner.

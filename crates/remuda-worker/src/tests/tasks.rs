@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use remuda_link::Priority;
-use remuda_model::{Epoch, ErrorKind, EventBody, NodeStatus, TaskEnd, TaskRecord, TaskState};
+use remuda_model::{
+    ClassName, Epoch, ErrorKind, EventBody, Failure, NodeStatus, TaskEnd, TaskId, TaskRecord,
+    TaskState,
+};
+use remuda_plugin::{Input, JobClass, RequestContext, Running, Task, erase};
 use remuda_wire::message::{
     OUTPUT,
     output::{Chunk, Follow, Source},
@@ -268,4 +272,54 @@ async fn a_task_that_cannot_be_taken_up_is_lost() {
     let mut owner = node.adopt(6).await;
     let end = ended(&mut owner, "t1").await;
     assert_eq!(end, TaskEnd::Lost { message: "nothing is left".to_owned() });
+}
+
+/// A class that is loaded while the node runs.
+struct Late(&'static str);
+
+impl JobClass for Late {
+    const NAME: &'static str = "late";
+    type Request = ();
+    type Reply = &'static str;
+    type Spec = ();
+    type Command = ();
+    type CommandReply = &'static str;
+    type Event = ();
+
+    async fn request(&self, _: RequestContext, (): ()) -> Result<&'static str, Failure> {
+        Ok(self.0)
+    }
+
+    async fn start(&self, mut task: Task<Self>, (): ()) -> Result<Running, Failure> {
+        let text = self.0;
+        Ok(Running::new(text, async move {
+            while let Some(Input::Command(command)) = task.next().await {
+                command.reply.send(Ok(text));
+            }
+            TaskEnd::Stopped
+        }))
+    }
+}
+
+#[tokio::test]
+async fn a_class_may_be_replaced_and_removed_while_its_tasks_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, mut owner) = Node::owned(dir.path(), true).await;
+    let said = |text: &str| Ok(Done::Payload(serde_json::to_vec(text).unwrap()));
+    let (class, id): (ClassName, TaskId) = ("late".parse().unwrap(), "t1".parse().unwrap());
+
+    node.classes.put(erase(Late("one"))).expect("loaded");
+    let spec = b"null".to_vec();
+    let start = Op::Start { class: class.clone(), task: id.clone(), spec, attached: false };
+    assert!(matches!(owner.call(start).await, Ok(Done::Started(_))));
+    node.classes.put(erase(Late("two"))).expect("replaced");
+    assert_eq!(owner.request("late", &json!(null)).await, said("two"));
+    assert_eq!(owner.command("t1", &json!(null)).await, said("one"));
+
+    assert!(node.classes.remove(&class));
+    let unknown = owner.request("late", &json!(null)).await.expect_err("it is gone");
+    assert_eq!(unknown.code, "unknown_class");
+    assert_eq!(owner.command("t1", &json!(null)).await, said("one"));
+    stop(&owner, "t1", 1000).await;
+    assert_eq!(ended(&mut owner, "t1").await, TaskEnd::Stopped);
 }

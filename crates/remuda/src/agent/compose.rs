@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -17,14 +18,15 @@ use remuda_discovery::{
 };
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_driver_script::{ScriptConfig, script_classes};
+use remuda_driver_wasm::{WasmConfig, wasm_class};
 use remuda_link::{
     Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, JoinToken, Limits, Link,
     Router, Secret,
 };
 use remuda_model::{ClusterId, Generation, LinkUrl, Role, Transport};
-use remuda_plugin::Class;
+use remuda_plugin::{Class, ClassTable};
 use remuda_runtime::{Supervisor, metrics::Page};
-use remuda_worker::{FilesConfig, Worker, WorkerConfig};
+use remuda_worker::{FilesConfig, StartError, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -195,9 +197,34 @@ async fn classes(
     data: &DataDir,
     config: &mut AgentConfig,
     artifacts: &Store,
+) -> Result<ClassTable, AgentError> {
+    let table = ClassTable::default();
+    let fix = |class: Arc<dyn Class>| {
+        let fixed = table.fix(class).map_err(StartError::from);
+        fixed.map_err(AgentError::part("the job classes"))
+    };
+    std::mem::take(&mut config.classes).into_iter().try_for_each(fix)?;
+    if let Some(program) = config.holder_program.clone() {
+        let native = native_classes(data, config, artifacts, program).await?;
+        native.into_iter().try_for_each(fix)?;
+    }
+    // Names that it finds taken are not for components.
+    let store = artifacts.clone();
+    let components =
+        WasmConfig::new(data.part("wasm")?, table.clone(), move |digest| store.path(digest));
+    let made = wasm_class(components).await;
+    fix(made.map_err(AgentError::part("the job class wasm"))?)?;
+    Ok(table)
+}
+
+/// The classes whose work is done by processes.
+async fn native_classes(
+    data: &DataDir,
+    config: &AgentConfig,
+    artifacts: &Store,
+    program: PathBuf,
 ) -> Result<Vec<Arc<dyn Class>>, AgentError> {
-    let mut classes = std::mem::take(&mut config.classes);
-    let Some(program) = config.holder_program.clone() else { return Ok(classes) };
+    let mut classes = Vec::new();
     let exec = |part: &str| -> Result<ExecConfig, AgentError> {
         Ok(ExecConfig { data_dir: data.part(part)?, program: program.clone() })
     };
@@ -229,7 +256,7 @@ async fn control(
     data: &DataDir,
     config: &AgentConfig,
     member: &Member,
-    (classes, artifacts): (&[Arc<dyn Class>], &Store),
+    (classes, artifacts): (&ClassTable, &Store),
     supervisor: &Supervisor,
 ) -> Result<Option<Control>, AgentError> {
     if !config.roles.is_control() {
@@ -240,7 +267,7 @@ async fn control(
         data_dir: data.part("control")?,
         addresses: Vec::new(),
         authority: member.authority.clone(),
-        classes: classes.to_vec(),
+        classes: classes.all().into_iter().map(|(_, class)| class).collect(),
         artifacts: artifacts.clone(),
         timing: remuda_store::Timing::default(),
     };
@@ -282,7 +309,7 @@ async fn worker(
     config: &AgentConfig,
     member: &Member,
     generation: Generation,
-    (classes, artifacts): (Vec<Arc<dyn Class>>, Store),
+    (classes, artifacts): (ClassTable, Store),
     supervisor: &Supervisor,
 ) -> Result<Worker, AgentError> {
     let files = FilesConfig {
