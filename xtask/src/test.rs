@@ -18,7 +18,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("faketime", "faketime", "clock"),
     ("dnsmasq", "dnsmasq-base", "dnsmasq"),
     ("tinyproxy", "tinyproxy-bin", "tinyproxy"),
-    ("git", "git", "repositories::"),
+    ("git", "git", "repositories"),
 ];
 
 /// Languages of the example job classes: part of the test's name, Debian packages.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod call;
+mod class;
 mod cluster;
 mod common;
 mod cp;
@@ -20,7 +21,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub(crate) use agent::AgentArgs;
-pub(crate) use call::CallArgs;
+pub(crate) use call::{CallArgs, Function};
+pub(crate) use class::{ClassCommand, ClassNodes, Grant};
 pub(crate) use cluster::{BackupArgs, ClusterCommand, JoinRole, RecoverArgs, RestoreArgs};
 pub(crate) use common::{Connect, Format, Raw};
 pub(crate) use cp::{CpArgs, NodePath, Place};
@@ -68,6 +70,9 @@ pub(crate) enum Command {
     Exec(Box<ExecArgs>),
     /// Copy a file to nodes, from a node, or from node to node
     Cp(CpArgs),
+    /// Load, list and unload WebAssembly job classes
+    #[command(subcommand, after_help = "Example:\n  remuda class load greeter greeter.wasm --all")]
+    Class(ClassCommand),
     /// Start, watch and stop tasks
     #[command(subcommand, after_help = "Example:\n  remuda task list --running")]
     Task(TaskCommand),

@@ -3,6 +3,7 @@
 mod agent;
 mod authority;
 mod call;
+mod class;
 mod cluster;
 mod config;
 mod connect;
@@ -55,6 +56,7 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Request(args) => request::run(args, environment).await,
         Command::Call(args) => call::run(args, environment).await,
         Command::Exec(args) => exec::run(*args, environment).await,
+        Command::Class(command) => class::run(command, environment).await,
         Command::Cp(args) => cp::run(args, environment).await,
         Command::Task(command) => task::run(command, environment).await,
         Command::Event(args) => event::run(args, environment).await,

@@ -27,7 +27,7 @@ mod worker;
 
 pub use boot::StartError;
 pub use files::FilesConfig;
-pub use node_class::{NodeInfo, NodeReply, NodeRequest, StatFile, WriteFile};
+pub use node_class::{Call, NodeInfo, NodeReply, NodeRequest, StatFile, WriteFile};
 pub use store::StoreError;
 pub use worker::{Worker, WorkerConfig};
 

@@ -1,5 +1,6 @@
 //! The class `node`, which every node has: what it is, its status, labels, data and tasks.
 
+mod code;
 mod data;
 mod diagnosis;
 mod file;
@@ -8,11 +9,14 @@ mod measure;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use remuda_model::{Failure, Generation, Labels, NodeId, NodeStats, NodeStatus, Roles, TaskRecord};
-use remuda_plugin::{JobClass, RequestContext};
+use remuda_plugin::{ClassTable, JobClass, RequestContext};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-pub use self::file::{StatFile, WriteFile};
+pub use self::{
+    code::Call,
+    file::{StatFile, WriteFile},
+};
 pub(crate) use self::{
     data::DataBook,
     diagnosis::Slot,
@@ -57,6 +61,16 @@ pub enum NodeRequest {
     ReadFile(String),
     /// What a file is: [`StatFile`].
     StatFile(String),
+    /// Calls a function: [`Call`]; answered with what it returns.
+    #[serde(alias = "spawn_call")]
+    Call(Call),
+    /// Loads a component as a job class, as the class `wasm` says it. The node keeps its content by
+    /// digest already: [`Target::Store`](remuda_wire::message::file::Target).
+    LoadClass(Value),
+    /// Takes a loaded component away, as the class `wasm` says it.
+    UnloadClass(Value),
+    /// The components that are loaded, as the class `wasm` says it.
+    Classes,
     /// What helps to find out what is wrong with it, as JSON and without secrets; for reading only,
     /// its form may change with every version.
     Debug,
@@ -72,7 +86,7 @@ pub enum NodeReply {
     Status(NodeStatus),
     /// To `labels`, `update_labels` and `remove_labels`.
     Labels(Labels),
-    /// To `get` and `debug`.
+    /// To `get`, `debug`, `call`, `load_class`, `unload_class` and `classes`.
     Value(Value),
     /// To `put`.
     Done(()),
@@ -132,6 +146,7 @@ pub(crate) struct NodeClass {
     pub(crate) labels: Arc<LabelBook>,
     pub(crate) data: DataBook,
     pub(crate) files: Files,
+    pub(crate) classes: ClassTable,
     pub(crate) diagnosis: Slot,
 }
 
@@ -167,7 +182,11 @@ impl JobClass for NodeClass {
     type CommandReply = ();
     type Event = ();
 
-    async fn request(&self, _: RequestContext, request: NodeRequest) -> Result<NodeReply, Failure> {
+    async fn request(
+        &self,
+        context: RequestContext,
+        request: NodeRequest,
+    ) -> Result<NodeReply, Failure> {
         Ok(match request {
             NodeRequest::Info => NodeReply::Info(Box::new(self.info().await)),
             NodeRequest::Status => NodeReply::Status(*self.tasks.status().borrow()),
@@ -192,6 +211,16 @@ impl JobClass for NodeClass {
             NodeRequest::WriteFile(file) => NodeReply::Text(self.write_file(file).await?),
             NodeRequest::ReadFile(path) => NodeReply::Text(self.read_file(path).await?),
             NodeRequest::StatFile(path) => NodeReply::File(self.stat_file(path).await?),
+            NodeRequest::Call(call) => NodeReply::Value(self.call(context, call).await?),
+            NodeRequest::LoadClass(what) => {
+                NodeReply::Value(self.ask(context, "wasm", &json!({ "load": what })).await?)
+            }
+            NodeRequest::UnloadClass(what) => {
+                NodeReply::Value(self.ask(context, "wasm", &json!({ "unload": what })).await?)
+            }
+            NodeRequest::Classes => {
+                NodeReply::Value(self.ask(context, "wasm", &json!("list")).await?)
+            }
             NodeRequest::Debug => NodeReply::Value(self.diagnose().await),
         })
     }

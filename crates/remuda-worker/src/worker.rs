@@ -173,6 +173,7 @@ impl Worker {
             labels: Arc::clone(&labels),
             data: DataBook::open(&loaded, store.clone()),
             files: files.clone(),
+            classes: classes.clone(),
             diagnosis: diagnosis.clone(),
         });
         classes.fix(node_class)?;

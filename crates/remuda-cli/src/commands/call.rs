@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{connect::client, select};
 use crate::{
-    args::CallArgs,
+    args::{CallArgs, Function},
     environment::Environment,
     error::{PARTIAL, Report, Stop},
     output::{Printer, escape_line, note},
@@ -20,14 +20,12 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: CallArgs, environment: &Environment) -> Result<(), Stop> {
     let words = args.read().map_err(|reason| Report::new(ErrorKind::Invalid, reason))?;
-    let source = source(words.function).await?;
     let values: Vec<Value> = words.args.iter().map(|text| argument(text)).collect();
-    let timeout_ms = u64::try_from(args.timeout.0.as_millis()).unwrap_or(u64::MAX);
-    let request = json!({ "source": source, "args": values, "timeout_ms": timeout_ms });
+    let request = Request::new(words.function, values, args.timeout.0).await?;
     let client = client(&args.connect, environment)?;
     let printer = Printer::new(args.format);
     if let Some(node) = &words.node {
-        let reply = call(&client, node, &request, &args).await.map_err(report)?;
+        let reply = request.send(&client, node, &args).await.map_err(report)?;
         for line in reply["log"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             note(&escape_line(line));
         }
@@ -41,7 +39,7 @@ pub(super) async fn run(args: CallArgs, environment: &Environment) -> Result<(),
     let nodes = select::nodes(&client, args.on.as_ref()).await?;
     let (client, request, args) = (&client, &request, &args);
     let calls = futures_util::stream::iter(&nodes)
-        .map(|node| async move { (node, call(client, node, request, args).await) });
+        .map(|node| async move { (node, request.send(client, node, args).await) });
     let mut calls = calls.buffer_unordered(usize::from(args.parallel));
     let mut n_failed = 0;
     while let Some((node, reply)) = calls.next().await {
@@ -67,15 +65,44 @@ fn print(printer: Printer, node: &NodeId, reply: Result<Value, Failure>) -> Resu
     Ok(())
 }
 
-async fn call(
-    client: &Client,
-    node: &NodeId,
-    request: &Value,
-    args: &CallArgs,
-) -> Result<Value, Failure> {
-    let class: ClassName = "function".parse().expect("a name");
-    // The node says where a function was when its time was over.
-    client.request(node, &class, request.clone(), Some(args.timeout.0 + MARGIN)).await
+/// What a class is asked.
+struct Request {
+    class: &'static str,
+    payload: Value,
+}
+
+impl Request {
+    async fn new(
+        function: Function<'_>,
+        args: Vec<Value>,
+        timeout: Duration,
+    ) -> Result<Self, Stop> {
+        let source = match function {
+            Function::Of(class, function) => {
+                let call = json!({ "class": class, "function": function, "args": args });
+                return Ok(Self { class: "wasm", payload: json!({ "call": call }) });
+            }
+            Function::Source(source) => source.to_owned(),
+            Function::File(path) => read(path).await?,
+        };
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let payload = json!({ "source": source, "args": args, "timeout_ms": timeout_ms });
+        Ok(Self { class: "function", payload })
+    }
+
+    /// The result and the log of a function.
+    async fn send(
+        &self,
+        client: &Client,
+        node: &NodeId,
+        args: &CallArgs,
+    ) -> Result<Value, Failure> {
+        let class: ClassName = self.class.parse().expect("a name");
+        // The node says where a function was when its time was over.
+        let timeout = Some(args.timeout.0 + MARGIN);
+        let reply = client.request(node, &class, self.payload.clone(), timeout).await?;
+        Ok(if self.class == "wasm" { json!({ "result": reply, "log": [] }) } else { reply })
+    }
 }
 
 /// A failure with a line for each place of a stack.
@@ -89,9 +116,7 @@ fn report(failure: Failure) -> Report {
     }
 }
 
-/// The source itself, or what is in a file.
-async fn source(function: &str) -> Result<String, Stop> {
-    let Some(path) = function.strip_prefix('@') else { return Ok(function.to_owned()) };
+async fn read(path: &str) -> Result<String, Stop> {
     tokio::fs::read_to_string(path).await.map_err(|error| {
         Report::new(ErrorKind::NotFound, format!("cannot read {path}")).caused_by(&error).into()
     })
