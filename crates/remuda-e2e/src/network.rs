@@ -67,6 +67,13 @@ impl Namespace {
         &self.address
     }
 
+    /// The processes that run in it.
+    pub fn processes(&self) -> Vec<String> {
+        let listed = Command::new("ip").args(["netns", "pids", &self.name]).output();
+        let text = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    }
+
     /// For processes in it.
     pub fn place(&self) -> Place {
         Place::behind(&["ip", "netns", "exec", &self.name])
