@@ -4,7 +4,7 @@ use bytes::Bytes;
 use remuda_model::{Epoch, ErrorKind, Event, Failure, NodeStatus};
 use remuda_wire::message::{
     announce::{Announce, Answer, Placement},
-    client, control, join, output,
+    client, control, file, join, output,
     session::{FromOwner, FromWorker},
     trust, work,
 };
@@ -48,6 +48,9 @@ messages! {
     join::Answer,
     trust::Call,
     trust::Reply,
+    file::Call,
+    file::Said,
+    file::Head,
 }
 
 /// The first byte chooses the message.
@@ -86,6 +89,14 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let redirect: Answer =
         Ok(Placement::Redirect { epoch: Epoch(1), owner: samples::node(), addresses: Vec::new() });
     let trusted = trust::Call { trusted: vec![vec![3; 9]; 2], issuer: [4; 32], renew: false };
+    let to = file::Target::Path {
+        path: "/srv/".to_owned(),
+        name: "file".to_owned(),
+        mode: 0o644,
+        overwrite: true,
+    };
+    let digest = "0f".repeat(32).parse().expect("a digest");
+    let put = file::Call::Put(file::Put { epoch: Epoch(1), digest, size: 9, to });
     let bytes: Vec<(u8, Bytes)> = vec![
         (0, remuda_wire::encode(&samples::announce())),
         (1, remuda_wire::encode(&redirect)),
@@ -108,6 +119,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (16, remuda_wire::encode(&join::Request { csr: vec![1; 50] })),
         (17, remuda_wire::encode::<join::Answer>(&Ok(credentials))),
         (18, remuda_wire::encode(&trusted)),
+        (20, remuda_wire::encode(&put)),
+        (21, remuda_wire::encode(&file::Said::Failed(failure()))),
     ];
     bytes.into_iter().map(|(choice, bytes)| [&[choice], &bytes[..]].concat()).collect()
 }
