@@ -70,6 +70,16 @@ impl Lab {
         }
     }
 
+    /// Makes a cluster in the directory of `c1`, which is not started yet: everybody can know its
+    /// tokens.
+    pub async fn init(&mut self) {
+        let mut command = Place::default().command(remuda());
+        command.args(["cluster", "init", "--data-dir"]).arg(self.dir.path().join("c1"));
+        let made = finish(command).await;
+        assert_eq!(made.code, Some(0), "{made:#?}");
+        self.admin = self.read("c1", "admin-token");
+    }
+
     /// Starts the first node, `c1`.
     pub async fn bootstrap(&mut self, place: &Place, extra: &[&str]) {
         self.add_at(place, "c1", &[&["--control", "--bootstrap"], extra].concat()).await;

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::Write as _,
+    net::Ipv4Addr,
     process::{Command, Stdio},
     thread,
 };
@@ -123,6 +124,36 @@ impl Lan {
     /// When there is no such machine.
     pub fn address(&self, name: &str) -> String {
         self.machine(name).namespace.address().to_owned()
+    }
+
+    /// From now on a machine sends so many megabits a second.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such machine.
+    pub fn slow(&self, name: &str, megabits: u32) {
+        self.machine(name).namespace.slow(megabits);
+    }
+
+    /// Gives a machine this address on the cable instead of the one that it has.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such machine.
+    pub fn renumber(&mut self, name: &str, address: &str) {
+        self.machine_mut(name).namespace.renumber(address);
+    }
+
+    /// Gives the test itself one more address, which ends in this number.
+    ///
+    /// # Panics
+    ///
+    /// When somebody has it already.
+    pub fn stranger(&self, number: u8) -> Ipv4Addr {
+        assert!(usize::from(number) > self.machines.len(), "a machine has number {number}");
+        let address = Ipv4Addr::new(10, 77, 0, number);
+        run("ip", &["address", "add", &format!("{address}/24"), "dev", SWITCH]);
+        address
     }
 
     /// How the network of a machine is called.

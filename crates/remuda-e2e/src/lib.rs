@@ -7,6 +7,7 @@ pub mod linear;
 
 mod binary;
 mod clock;
+mod copying;
 mod image;
 mod inside;
 mod lab;
@@ -22,6 +23,7 @@ mod work;
 
 pub use binary::{Finished, example, finish, remuda, run};
 pub use clock::wrong_clock;
+pub use copying::{Copying, random_file};
 pub use image::Image;
 pub use inside::Inside;
 pub use lab::Lab;

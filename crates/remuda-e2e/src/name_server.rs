@@ -5,7 +5,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use crate::{Namespace, network::require};
+use crate::{Namespace, Place, network::require};
 
 /// How long its answers may be kept, in seconds.
 const TIME_TO_LIVE: u32 = 1;
@@ -25,8 +25,17 @@ impl NameServer {
     ///
     /// When dnsmasq is missing or does not start.
     pub fn start(machine: &Namespace, records: &[&str]) -> Self {
+        Self::start_at(&machine.place(), machine.address(), records)
+    }
+
+    /// The same on a machine that has this address.
+    ///
+    /// # Panics
+    ///
+    /// When dnsmasq is missing or does not start.
+    pub fn start_at(place: &Place, address: &str, records: &[&str]) -> Self {
         require("dnsmasq", "dnsmasq-base");
-        let mut command = machine.place().command(Path::new("dnsmasq"));
+        let mut command = place.command(Path::new("dnsmasq"));
         command.args([
             "--keep-in-foreground",
             "--conf-file=/dev/null",
@@ -34,14 +43,12 @@ impl NameServer {
             "--no-hosts",
         ]);
         command.args(["--pid-file=", "--user=root", "--bind-interfaces", "--cache-size=0"]);
-        command.args([
-            format!("--listen-address={}", machine.address()),
-            format!("--local-ttl={TIME_TO_LIVE}"),
-        ]);
+        command
+            .args([format!("--listen-address={address}"), format!("--local-ttl={TIME_TO_LIVE}")]);
         command.args(records.iter().map(|record| format!("--{record}")));
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = quiet.spawn().expect("dnsmasq starts");
-        Self { child, address: machine.address().to_owned() }
+        Self { child, address: address.to_owned() }
     }
 
     /// Its address.

@@ -57,6 +57,13 @@ impl Namespace {
         }
     }
 
+    /// Takes its address away and gives it another one. Nothing that is open notices.
+    pub(crate) fn renumber(&mut self, address: &str) {
+        let old = format!("{}/24", std::mem::replace(&mut self.address, address.to_owned()));
+        run("ip", &["-n", &self.name, "address", "delete", &old, "dev", CABLE]);
+        self.connect();
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -1,14 +1,10 @@
 //! Files to nodes, from nodes and between nodes: whole or not at all, whatever breaks off meanwhile.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use remuda::client::{Client, LocalFile};
-use remuda_e2e::{Finished, Lab, Namespace, Place, eventually, exec, finish, id, pair, within};
+use remuda_e2e::{Copying, Finished, Lab, Namespace, Place, exec, id, pair, random_file as file};
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
 const MB: usize = 1 << 20;
 
@@ -16,15 +12,6 @@ const MB: usize = 1 << 20;
 fn with_disk(megabytes: u32, prefix: &[&str]) -> Place {
     let mount = format!("mount -t tmpfs -o size={megabytes}m srv /srv && exec \"$0\" \"$@\"");
     Place::behind(&[prefix, &["unshare", "--mount", "sh", "-c", &mount]].concat())
-}
-
-/// A local file of random bytes.
-fn file(lab: &Lab, name: &str, len: usize) -> PathBuf {
-    let mut bytes = vec![0; len];
-    fastrand::Rng::with_seed(len as u64).fill(&mut bytes);
-    let path = lab.dir().join(name);
-    fs::write(&path, bytes).expect("writes");
-    path
 }
 
 fn text(path: &Path) -> &str {
@@ -114,51 +101,6 @@ async fn what_may_not_be_written_or_read_is_refused_with_words() {
     assert_eq!(found.size, 10);
 }
 
-/// A copy on its way to a directory that this machine sees too.
-struct Copying {
-    source: PathBuf,
-    dir: PathBuf,
-    ended: JoinHandle<Finished>,
-}
-
-impl Copying {
-    fn begin(lab: &Lab, at: &str, len: usize) -> Self {
-        let source = file(lab, "source", len);
-        let dir = lab.dir().join("target");
-        fs::create_dir_all(&dir).expect("makes");
-        let target = format!("w1:{}/", text(&dir));
-        let command = lab.command(at, &["cp", text(&source), &target]);
-        Self { source, dir, ended: tokio::spawn(finish(command)) }
-    }
-
-    /// Waits until some of it is there, hidden.
-    async fn arrives(&self) {
-        let arrived = async || {
-            let found = fs::read_dir(&self.dir).expect("reads").filter_map(Result::ok);
-            found.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum::<u64>()
-        };
-        eventually("the first bytes", arrived, |bytes| *bytes > 0).await;
-        assert!(!self.target().exists(), "nothing half-written is at its path");
-    }
-
-    fn target(&self) -> PathBuf {
-        self.dir.join("source")
-    }
-
-    async fn finished(self) -> Finished {
-        within("the end of a copy", self.ended).await.expect("ends")
-    }
-
-    /// Waits for a good end.
-    async fn succeeds(self) {
-        let (source, dir, target) = (self.source.clone(), self.dir.clone(), self.target());
-        let ended = self.finished().await;
-        assert_eq!(ended.code, Some(0), "{ended:#?}");
-        assert!(fs::read(&target).expect("is there") == fs::read(&source).expect("is there"));
-        assert_eq!(fs::read_dir(&dir).expect("reads").count(), 1, "nothing is left beside it");
-    }
-}
-
 /// `c1`, which sends so many megabits a second, in one namespace, and `w1` in another one.
 async fn two_machines(megabits: u32, controls: &[&str]) -> (Lab, Namespace, Namespace) {
     let (near, far) = pair();
@@ -207,21 +149,4 @@ async fn a_file_goes_on_by_another_control_node_when_the_first_was_killed() {
     assert_ne!(broken.code, Some(0), "{broken:#?}");
     lab.wait_only_ready("c2", &["c2", "c3", "w1"]).await;
     Copying::begin(&lab, "c2", 96 * MB).succeeds().await;
-}
-
-/// M12: a large file over a slow line, while requests go on.
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_are_answered_while_a_file_fills_a_slow_line() {
-    let (lab, _near, _far) = two_machines(200, &[]).await;
-    let copying = Copying::begin(&lab, "c1", 96 * MB);
-    copying.arrives().await;
-    let mut asked = 0;
-    while !copying.ended.is_finished() {
-        let asking = ["request", "w1", "node", "\"status\"", "--timeout", "1s"];
-        let answer = lab.cli("c1", &asking).await;
-        assert_eq!(answer.stdout.trim(), "\"ready\"", "{answer:#?}");
-        asked += 1;
-    }
-    assert!(asked > 5, "{asked}");
-    copying.succeeds().await;
 }

@@ -1,8 +1,6 @@
 //! Networks that are not one: relays, firewalls, and cables that are cut.
 
-use std::{fs, path::Path, process::Stdio};
-
-use remuda_e2e::{Lab, Lan, Namespace, count_files, eventually, in_private_network, pair, remuda};
+use remuda_e2e::{Lab, Lan, Namespace, eventually, in_private_network, pair};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -121,79 +119,6 @@ async fn a_worker_in_a_namespace_behind_a_one_way_firewall_dials_out() {
     lab.node_mut("c1").start();
     lab.node_mut("c1").ready().await;
     lab.wait_only_ready("c1", &["c1", "w1"]).await;
-    use_worker(&lab, "c1", "w1").await;
-}
-
-/// The status of `w1`.
-async fn status(lab: &Lab) -> String {
-    let node = json(lab, "c1", &["node", "show", "w1"]).await;
-    node["status"].as_str().unwrap_or_default().to_owned()
-}
-
-/// The tasks whose ends are in a file of events, in order. Every number comes once and without
-/// holes; only what the owner says about the node's status repeats the last one.
-fn ended(events: &Path) -> Vec<String> {
-    let text = fs::read_to_string(events).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let events: Vec<Value> = whole
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-        .collect();
-    let mut last = 0;
-    for event in &events {
-        let seq = event["seq"].as_u64().expect("a number");
-        let by_owner = seq == last && !event["body"]["node_status"].is_null();
-        assert!(by_owner || seq == last + 1, "{event} after {last}");
-        last = seq;
-    }
-    let tasks = events.iter().filter_map(|event| event["body"]["task_ended"]["task"].as_str());
-    tasks.map(str::to_owned).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_link_between_namespaces_that_dies_without_a_word_is_missed_and_healed() {
-    let (near, far) = pair();
-    let mut lab = found(&near).await;
-    lab.join_at(&far.place(), "w1", &["--listen", ""]).await;
-    lab.wait_only_ready("c1", &["c1", "w1"]).await;
-
-    // Tasks that end when they are told to, by a file.
-    let flag = |number: usize| lab.dir().join(format!("flag-{number}"));
-    let mut tasks = Vec::new();
-    for number in 0..5 {
-        let script = format!("until [ -e {} ]; do sleep 0.05; done", flag(number).display());
-        let task = cli(&lab, "c1", &["exec", "w1", "--detach", "--", "sh", "-c", &script]).await;
-        tasks.push(task.trim().to_owned());
-    }
-    let events = lab.dir().join("events");
-    let mut follow = lab.node("c1").place().command(remuda());
-    follow.args(["event", "--follow", "--json", "--node", "w1", "--after", "0"]);
-    follow.env("REMUDA_ADDR", lab.node("c1").api()).env("REMUDA_TOKEN", lab.admin_token());
-    follow.stdin(Stdio::null()).stdout(fs::File::create(&events).expect("a file"));
-    let _follow =
-        tokio::process::Command::from(follow).kill_on_drop(true).spawn().expect("it runs");
-    fs::write(flag(0), "").expect("a file");
-    eventually("the first end", async || ended(&events), |seen| *seen == tasks[..1]).await;
-
-    far.cut();
-    // Long before TCP would give up.
-    eventually("w1 is missed", async || status(&lab).await, |seen| seen == "not_connected").await;
-    let dir = lab.node("w1").dir().to_owned();
-    for number in 1..4 {
-        fs::write(flag(number), "").expect("a file");
-        let exits = async || count_files(&dir, "exit");
-        eventually("tasks go on without a link", exits, |seen| *seen > number).await;
-    }
-    let refused = lab.cli("c1", &["exec", "w1", "--", "true"]).await;
-    assert_ne!(refused.code, Some(0), "{refused:?}");
-    assert_eq!(ended(&events), tasks[..1], "nothing comes over a cut cable");
-
-    far.heal();
-    lab.wait_only_ready("c1", &["c1", "w1"]).await;
-    eventually("the ends of the meantime", async || ended(&events), |seen| *seen == tasks[..4])
-        .await;
-    fs::write(flag(4), "").expect("a file");
-    eventually("the last end", async || ended(&events), |seen| *seen == tasks).await;
     use_worker(&lab, "c1", "w1").await;
 }
 

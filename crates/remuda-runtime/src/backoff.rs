@@ -56,4 +56,21 @@ mod tests {
             assert!(backoff.next_delay() <= base);
         }
     }
+
+    #[test]
+    fn a_crowd_is_spread_over_the_whole_of_each_delay() {
+        let base = Duration::from_millis(100);
+        let mut crowd: Vec<_> =
+            (0..1000).map(|seed| Backoff::new(base, Duration::from_mins(1), seed)).collect();
+        for attempt in 0..8_u32 {
+            let ceiling = base * (1 << attempt);
+            let mut tenths = [0; 10];
+            for backoff in &mut crowd {
+                let tenth = backoff.next_delay().as_nanos() * 10 / ceiling.as_nanos();
+                tenths[usize::try_from(tenth.min(9)).expect("small")] += 1;
+            }
+            // A hundred each, if chance were even-handed.
+            assert!(tenths.iter().all(|n| (60..=150).contains(n)), "{attempt}: {tenths:?}");
+        }
+    }
 }

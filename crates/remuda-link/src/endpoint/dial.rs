@@ -171,15 +171,24 @@ async fn encrypt(
     remote: SocketAddr,
 ) -> Result<Connected, DialCause> {
     let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
-    tcp::tls_client(stream, remote, tls).await.map_err(DialCause::Tls)
+    tcp::tls_client(stream, remote, tls).await.map_err(tls_or_lost)
 }
 
 async fn upgrade(connected: Connected, url: &LinkUrl) -> Result<Connected, DialCause> {
     ws::client(connected, url).await.map_err(|error| match error {
         // With TLS 1.3, a server that rejects the client's certificate says so only now.
-        ws::Error::Io(error) if is_tls(&error) => DialCause::Tls(error),
+        ws::Error::Io(error) => tls_or_lost(error),
+        ws::Error::Protocol(ws::ProtocolError::HandshakeIncomplete) => {
+            DialCause::Lost(io::ErrorKind::UnexpectedEof.into())
+        }
         error => DialCause::WebSocket(Box::new(error)),
     })
+}
+
+/// A connection that breaks off says nothing about certificates: a door that is full closes it as
+/// well, and so does a process that ends.
+fn tls_or_lost(error: io::Error) -> DialCause {
+    if is_tls(&error) { DialCause::Tls(error) } else { DialCause::Lost(error) }
 }
 
 fn is_tls(error: &io::Error) -> bool {
@@ -225,8 +234,7 @@ where
     };
     let protocols = caller.release.protocols();
     let server = as_client(io, config, protocols).await.map_err(|error| match error {
-        HandshakeError::Io(error) if is_tls(&error) => DialCause::Tls(error),
-        HandshakeError::Io(error) => DialCause::Lost(error),
+        HandshakeError::Io(error) => tls_or_lost(error),
         HandshakeError::Client(error) => DialCause::Handshake(error),
         HandshakeError::Frame(_) | HandshakeError::Refused(_) => {
             DialCause::Handshake(remuda_wire::handshake::ClientError::Malformed)

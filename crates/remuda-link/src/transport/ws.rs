@@ -20,7 +20,7 @@ use tokio_tungstenite::{
     },
 };
 
-pub(crate) use tokio_tungstenite::tungstenite::Error;
+pub(crate) use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 
 use super::{Connected, Io};
 

@@ -2,17 +2,17 @@
 
 use std::{slice::from_ref, time::Duration};
 
-use remuda_model::{LinkUrl, Role};
+use remuda_model::{ErrorKind, LinkUrl, Role};
 use remuda_wire::{
     encode,
     handshake::{FromServer, MAX_FRAME, Opening, Refusal, frame},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
-use super::support::{Cluster, TOKEN, TestNode, code_of, limits, node, soon};
+use super::support::{Cluster, TOKEN, TestNode, code_of, limits, node, soon, url};
 use crate::{EndpointConfig, Limits, connect_client, join, limits::Source};
 
 async fn knock(at: &LinkUrl) -> TcpStream {
@@ -120,6 +120,31 @@ async fn strangers_from_one_address_are_few() {
         if let Ok(link) = soon(worker.endpoint.dial(&at)).await {
             links.push(link);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_passes_and_says_nothing_about_certificates() {
+    let cluster = Cluster::new();
+    let worker = cluster.worker("w-1");
+    for transport in ["tcp", "tls", "ws", "wss"] {
+        // As a process that is killed: what it was told stays unread.
+        let resets = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = resets.local_addr().expect("bound").port();
+        let at = url(&format!("remuda://127.0.0.1:{port};transport={transport}"));
+        let killed = async {
+            let (stream, _) = resets.accept().await.expect("dialled");
+            stream.readable().await.expect("it speaks first");
+        };
+        let (dialled, ()) = soon(async { tokio::join!(worker.endpoint.dial(&at), killed) }).await;
+        let error = dialled.expect_err("nobody is there");
+        assert_eq!((error.code(), error.kind()), ("lost", ErrorKind::Unavailable), "{error:?}");
+
+        // A door that is full.
+        let control = impatient(&cluster, Limits { unauthenticated_per_source: 0, ..limits() });
+        let at = control.listen(transport).await;
+        let error = soon(worker.endpoint.dial(&at)).await.expect_err("nobody gets in");
+        assert_eq!((error.code(), error.kind()), ("lost", ErrorKind::Unavailable), "{error:?}");
     }
 }
 
