@@ -57,7 +57,7 @@ async fn load(lab: &Lab, component: &Path, version: &str) -> Finished {
 
 /// M13: a new version comes while tasks of the old one run, and goes again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_version_leaves_old_tasks_alone_and_rolls_back_guest_in_c() {
+async fn m13_a_new_version_leaves_old_tasks_alone_and_rolls_back_guest_in_c() {
     let (mut lab, _near, _far) = two_machines().await;
     let [first, second] = components(&lab);
     let loaded = load(&lab, &first, "1").await;
