@@ -3,7 +3,12 @@
 mod error;
 mod temp;
 
-use std::{fs::File, io, os::fd::AsFd};
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use remuda_model::Digest;
@@ -57,6 +62,19 @@ impl Placing {
         begun.map_err(io::Error::other)?
     }
 
+    /// When something came for a place last, if anything did. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked at.
+    pub fn last_change(place: Place, digest: &Digest) -> Result<Option<SystemTime>, PlacingError> {
+        match Temp::open(place, digest, OFlags::empty()) {
+            Ok(Some((_temp, file, _came))) => Ok(Some(file.metadata()?.modified()?)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes away what came for a place earlier, unless somebody goes on with it just now. Blocks.
     ///
     /// # Errors
@@ -72,7 +90,10 @@ impl Placing {
     fn begin_blocking(place: Place, wanted: Wanted) -> Result<Option<Self>, PlacingError> {
         match temp::open_target(&place)? {
             Some(present) if has_content(&present, &wanted)? => {
-                rustix::fs::fchmod(&present, mode(&wanted))?;
+                let now = Mode::from_raw_mode(present.metadata()?.permissions().mode());
+                if wanted.overwrite && now != mode(&wanted) {
+                    rustix::fs::fchmod(&present, mode(&wanted))?;
+                }
                 return Ok(None);
             }
             Some(_) if !wanted.overwrite => return Err(PlacingError::Exists),
@@ -135,20 +156,23 @@ impl Placing {
     /// When bytes are missing, the digest is another one, a file came in between that may not be
     /// replaced, or the disk is full.
     pub async fn finish(self) -> Result<(), PlacingError> {
-        let Self { temp, writer, taken, wanted } = self;
-        let written = writer.finish().await;
+        let Self { temp, mut writer, taken, wanted } = self;
+        if let Err(error) = writer.flush().await {
+            remove(temp, writer).await;
+            return Err(error.into());
+        }
+        let (file, digest) = writer.finish().await?;
         spawn_blocking(move || {
-            let placed = written.map_err(PlacingError::from).and_then(|(file, digest)| {
-                if taken < wanted.size || digest != wanted.digest {
-                    return Err(PlacingError::WrongContent);
-                }
-                rustix::fs::fchmod(&file, mode(&wanted))?;
-                file.sync_all()?;
-                temp.put(wanted.overwrite)
-            });
+            let placed = if taken < wanted.size || digest != wanted.digest {
+                Err(PlacingError::WrongContent)
+            } else {
+                place(&temp, &file, &wanted)
+            };
             if placed.is_err() {
                 temp.remove();
             }
+            // Only now may somebody else begin.
+            drop(file);
             placed
         })
         .await
@@ -158,9 +182,23 @@ impl Placing {
     /// Takes away what came.
     pub async fn discard(self) {
         let Self { temp, writer, .. } = self;
-        drop(writer);
-        drop(spawn_blocking(move || temp.remove()).await);
+        remove(temp, writer).await;
     }
+}
+
+/// Takes the hidden file away while it is still locked.
+async fn remove(temp: Temp, writer: FileWriter) {
+    let removed = spawn_blocking(move || {
+        temp.remove();
+        drop(writer);
+    });
+    drop(removed.await);
+}
+
+fn place(temp: &Temp, file: &File, wanted: &Wanted) -> Result<(), PlacingError> {
+    rustix::fs::fchmod(file, mode(wanted))?;
+    file.sync_all()?;
+    temp.put(file, wanted.overwrite)
 }
 
 /// Whether a file has the content already.

@@ -15,6 +15,10 @@ use std::{
 
 use blake3::Hasher;
 use remuda_model::Digest;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use tokio::{sync::watch, task::spawn_blocking};
 
 use self::shelf::{Item, Shelf};
@@ -58,6 +62,8 @@ pub struct Store {
 struct Inner {
     config: StoreConfig,
     shelf: Mutex<Shelf>,
+    /// Held while content of before the start is hashed.
+    checking: tokio::sync::Mutex<()>,
 }
 
 /// How far content has come.
@@ -113,7 +119,13 @@ impl Store {
     pub async fn open(config: StoreConfig) -> io::Result<Self> {
         let dir = config.dir.clone();
         let shelf = spawn_blocking(move || scan(&dir)).await.map_err(io::Error::other)??;
-        Ok(Self { inner: Arc::new(Inner { config, shelf: Mutex::new(shelf) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                shelf: Mutex::new(shelf),
+                checking: tokio::sync::Mutex::default(),
+            }),
+        })
     }
 
     /// What there is of some content.
@@ -126,6 +138,7 @@ impl Store {
             Item::Arriving { progress } => {
                 Presence::Part { held: progress.borrow().len, arriving: true }
             }
+            Item::Leaving => return None,
         })
     }
 
@@ -142,6 +155,11 @@ impl Store {
     /// [`StoreError::Arriving`] while somebody else brings it, [`StoreError::NoRoom`] when the
     /// disk has no room for it.
     pub async fn receive(&self, digest: &Digest, size: u64) -> Result<Receive, StoreError> {
+        match self.check(digest).await {
+            // What was damaged is gone, and may come anew.
+            Ok(()) | Err(StoreError::Absent) => {}
+            Err(error) => return Err(error),
+        }
         let (held, progress) = {
             let mut shelf = self.shelf();
             let held = match shelf.used(digest) {
@@ -151,7 +169,7 @@ impl Store {
                 Some(Item::Whole { size: held, .. }) => {
                     return Err(StoreError::OtherSize { held: *held, size });
                 }
-                Some(Item::Arriving { .. }) => return Err(StoreError::Arriving),
+                Some(Item::Arriving { .. } | Item::Leaving) => return Err(StoreError::Arriving),
                 Some(Item::Part { held }) => Some(*held),
                 None => None,
             };
@@ -168,29 +186,49 @@ impl Store {
         Ok(Receive::Incoming(Incoming::new(claim, file, hasher, size)))
     }
 
+    /// Hashes content that is here since before the start, unless that was done; what is damaged is
+    /// thrown away.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Absent`] when it is neither here nor arriving, or was damaged.
+    pub async fn check(&self, digest: &Digest) -> Result<(), StoreError> {
+        if !self.shelf().holds(digest) {
+            return Err(StoreError::Absent);
+        }
+        if !self.shelf().is_unchecked(digest) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.inner.checking.lock().await;
+        if !self.shelf().is_unchecked(digest) {
+            return Ok(());
+        }
+        let (inner, digest) = (Arc::clone(&self.inner), digest.clone());
+        spawn_blocking(move || inner.check(&digest)).await.map_err(io::Error::other)?
+    }
+
     /// Reads content from a byte on, also while it still arrives.
     ///
     /// # Errors
     ///
     /// [`StoreError::Absent`] when it is neither here nor arriving, or its file was damaged.
     pub async fn read(&self, digest: &Digest, size: u64, at: u64) -> Result<Outgoing, StoreError> {
-        let (checked, progress) = match self.shelf().used(digest) {
-            Some(Item::Whole { checked, size }) => {
-                let done = Progress { len: *size, stage: Stage::Whole };
-                (*checked, watch::channel(done).1)
-            }
-            Some(Item::Arriving { progress }) => (true, progress.clone()),
-            Some(Item::Part { .. }) | None => return Err(StoreError::Absent),
+        self.check(digest).await?;
+        let (progress, pin) = {
+            let mut shelf = self.shelf();
+            let progress = match shelf.used(digest) {
+                Some(Item::Whole { size, .. }) => {
+                    watch::channel(Progress { len: *size, stage: Stage::Whole }).1
+                }
+                Some(Item::Arriving { progress }) => progress.clone(),
+                Some(Item::Part { .. } | Item::Leaving) | None => return Err(StoreError::Absent),
+            };
+            (progress, shelf.pin(digest))
         };
         let (inner, digest) = (Arc::clone(&self.inner), digest.clone());
-        let opened = spawn_blocking(move || {
-            if !checked {
-                inner.check(&digest)?;
-            }
-            inner.open_to_read(&digest, at)
-        });
+        let opened = spawn_blocking(move || inner.open_to_read(&digest, at));
         let file = opened.await.map_err(io::Error::other)??;
-        Ok(Outgoing::new(file, progress, size, at))
+        Ok(Outgoing::new(file, (progress, pin), size, at))
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -211,30 +249,46 @@ impl Inner {
         self.config.dir.join(format!("{digest}{PART}"))
     }
 
-    /// Opens what came of some content at its end, hashed so far.
+    /// Opens what came of some content at its end, hashed so far, alone.
     fn open_part(&self, digest: &Digest, size: u64) -> Result<(File, Hasher, u64), StoreError> {
         let path = self.part(digest);
         let came = fs::metadata(&path).map_or(0, |meta| meta.len());
-        let held = if came > size { 0 } else { came };
-        self.make_room(size - held)?;
+        self.make_room(size.saturating_sub(came))?;
         let file = File::options().read(true).append(true).create(true).open(path)?;
-        if came > size {
+        // The last bytes of somebody who has stopped may still be on their way to the disk.
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(StoreError::Arriving),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        if file.metadata()?.len() > size {
             file.set_len(0)?;
         }
         let mut hasher = Hasher::new();
-        let held = digest::hash(&mut hasher, &file, held)?;
+        let held = digest::hash(&mut hasher, &file, u64::MAX)?;
         Ok((file, hasher, held))
+    }
+
+    /// Makes whole what has come, durably: whoever is told so may lose power.
+    fn complete(&self, digest: &Digest, file: &File, size: u64) -> Result<(), StoreError> {
+        if file.metadata()?.len() != size {
+            return Err(StoreError::WrongDigest);
+        }
+        file.sync_all()?;
+        fs::rename(self.part(digest), self.whole(digest))?;
+        Ok(File::open(&self.config.dir)?.sync_all()?)
     }
 
     /// Throws away what was not used for longest until so many bytes more may be kept.
     fn make_room(&self, needed: u64) -> Result<(), StoreError> {
-        for old in self.shelf().outdated(needed, self.config.max_bytes, Instant::now()) {
-            self.remove(&old);
-        }
         let free = placing::free_bytes(File::open(&self.config.dir)?)?;
-        let wanted = needed.saturating_add(self.config.spare_bytes);
-        if free < wanted {
-            return Err(StoreError::NoRoom { needed, free, spare: self.config.spare_bytes });
+        let spare = self.config.spare_bytes;
+        let missing = needed.saturating_add(spare).saturating_sub(free);
+        let gone = self.shelf().outdated((needed, missing), self.config.max_bytes, Instant::now());
+        let gone = gone.ok_or(StoreError::NoRoom { needed, free, spare })?;
+        for old in gone {
+            self.remove(&old);
+            self.shelf().take(&old);
         }
         Ok(())
     }
@@ -249,7 +303,6 @@ impl Inner {
         }
     }
 
-    /// Hashes content that is here since before the start.
     fn check(&self, digest: &Digest) -> Result<(), StoreError> {
         let found = crate::digest_of_file(&File::open(self.whole(digest))?)?;
         if found == *digest {
@@ -257,8 +310,15 @@ impl Inner {
             return Ok(());
         }
         tracing::warn!(%digest, "content was damaged and is thrown away");
-        self.shelf().take(digest);
+        {
+            let mut shelf = self.shelf();
+            if !shelf.is_unchecked(digest) {
+                return Ok(());
+            }
+            shelf.leave(digest);
+        }
         self.remove(digest);
+        self.shelf().take(digest);
         Err(StoreError::Absent)
     }
 

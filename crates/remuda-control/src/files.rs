@@ -85,12 +85,53 @@ impl Fetch {
     /// When the future is dropped, what came is kept.
     pub async fn run(self) -> Result<(), Failure> {
         let Some(mut incoming) = self.incoming else { return Ok(()) };
-        let (held, tag) = (incoming.held(), Some(self.file.tag));
-        let (_, mut stream) = self.control.read_file(&self.node, &self.path, held, tag).await?;
-        while let Some(bytes) = stream.next().await? {
-            incoming.write(bytes).await?;
+        let mut again = Again::new(&self.node);
+        loop {
+            let tag = Some(self.file.tag.clone());
+            let held = incoming.held();
+            let rest = self.control.read_file(&self.node, &self.path, held, tag).await;
+            let came = async {
+                let (_, mut stream) = rest?;
+                while let Some(bytes) = stream.next().await? {
+                    incoming.write(bytes).await?;
+                }
+                Ok::<_, Failure>(())
+            };
+            match came.await {
+                Ok(()) => return Ok(incoming.finish().await?),
+                Err(failure) => again.after(failure, Some(incoming.held())).await?,
+            }
         }
-        Ok(incoming.finish().await?)
+    }
+}
+
+/// Attempts that go on for as long as there is progress now and then.
+struct Again {
+    node: NodeId,
+    backoff: Backoff,
+    reached: Option<u64>,
+    last: Instant,
+}
+
+impl Again {
+    fn new(node: &NodeId) -> Self {
+        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(2));
+        let backoff = Backoff::new(base, cap, RandomState::new().hash_one(node));
+        Self { node: node.clone(), backoff, reached: None, last: Instant::now() }
+    }
+
+    /// Waits a little, unless the failure is for good or there was no progress for too long.
+    async fn after(&mut self, failure: Failure, reached: Option<u64>) -> Result<(), Failure> {
+        if reached > self.reached {
+            (self.reached, self.last) = (reached, Instant::now());
+            self.backoff.reset();
+        }
+        if !may_go_on(&failure) || self.last.elapsed() >= PATIENCE {
+            return Err(failure);
+        }
+        tracing::debug!(node = %self.node, %failure, "a file goes on from where it broke off");
+        sleep(self.backoff.next_delay()).await;
+        Ok(())
     }
 }
 
@@ -151,24 +192,12 @@ impl Control {
         to: &Target,
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<Sent, Failure> {
-        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(2));
-        let mut backoff = Backoff::new(base, cap, RandomState::new().hash_one(node));
-        let mut held = None;
-        let mut last = Instant::now();
+        let mut again = Again::new(node);
         loop {
-            let (failure, reached) = match self.send_once(node, (digest, size), to, &told).await {
+            match self.send_once(node, (digest, size), to, &told).await {
                 Ok(sent) => return Ok(sent),
-                Err(failed) => failed,
-            };
-            if reached > held {
-                (held, last) = (reached, Instant::now());
-                backoff.reset();
+                Err((failure, reached)) => again.after(failure, reached).await?,
             }
-            if !may_go_on(&failure) || last.elapsed() >= PATIENCE {
-                return Err(failure);
-            }
-            tracing::debug!(%node, %failure, "a file is sent again from where it broke off");
-            sleep(backoff.next_delay()).await;
         }
     }
 
@@ -181,9 +210,8 @@ impl Control {
         told: &(impl Fn(u64) + Send + Sync),
     ) -> Result<Sent, (Failure, Option<u64>)> {
         let start = async {
-            if self.artifacts().find(digest).is_none() {
-                return Err(Failure::from(StoreError::Absent));
-            }
+            // What is damaged is noticed before the node is asked.
+            self.artifacts().check(digest).await?;
             let epoch = self.shared.replica.state().epoch();
             let put = Put { epoch, digest: digest.clone(), size, to: to.clone() };
             let stream = self.ask(node, &Call::Put(put)).await?;
@@ -330,11 +358,23 @@ async fn answer<T: serde::de::DeserializeOwned>(
     }
 }
 
+/// Failures that pass.
+const GO_ON: [&str; 10] = [
+    "file_lost",
+    "control_unreachable",
+    "no_owner",
+    "no_leader",
+    "stale_epoch",
+    "too_many_transfers",
+    "file_busy",
+    "artifact_arriving",
+    "sender_silent",
+    "shutting_down",
+];
+
 /// Whether the way to the node is lost, so that another may be found.
 fn may_go_on(failure: &Failure) -> bool {
-    failure.kind == ErrorKind::NotConnected
-        || ["file_lost", "control_unreachable", "stale_epoch", "too_many_transfers", "file_busy"]
-            .contains(&failure.code.as_str())
+    failure.kind == ErrorKind::NotConnected || GO_ON.contains(&failure.code.as_str())
 }
 
 fn lost(node: &NodeId, error: &StreamError) -> Failure {

@@ -72,8 +72,15 @@ impl Files {
 
     /// What a file is, its digest included.
     pub(crate) async fn stat(&self, path: String) -> Result<(FileInfo, Digest), Failure> {
+        let permit = self.begin_transfer()?;
         let (file, info) = self.read(path).await?;
-        let hashed = spawn_blocking(move || digest_of_file(&file)).await;
+        let hashed = spawn_blocking(move || {
+            let digest = digest_of_file(&file);
+            // It is hashed to its end even when nobody waits any more.
+            drop(permit);
+            digest
+        });
+        let hashed = hashed.await;
         let digest = hashed.map_err(|error| Failure::internal(&error))?;
         Ok((info, digest.map_err(|error| unreadable(&error))?))
     }

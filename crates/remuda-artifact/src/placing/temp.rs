@@ -92,7 +92,12 @@ impl Temp {
     }
 
     /// Puts the file at its target, and waits until the directory is on disk.
-    pub(super) fn put(&self, overwrite: bool) -> Result<(), PlacingError> {
+    pub(super) fn put(&self, file: &File, overwrite: bool) -> Result<(), PlacingError> {
+        let there = statat(self.dir(), &self.hidden, AtFlags::SYMLINK_NOFOLLOW)?;
+        let ours = fstat(file)?;
+        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) {
+            return Err(PlacingError::Busy);
+        }
         let flags = if overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
         match renameat_with(self.dir(), &self.hidden, self.dir(), &self.place.name, flags) {
             Ok(()) => {}

@@ -1,6 +1,6 @@
 //! Content that arrives.
 
-use std::fs::{self, File};
+use std::fs::File;
 
 use blake3::Hasher;
 use bytes::Bytes;
@@ -112,20 +112,26 @@ impl Incoming {
             return Err(StoreError::BrokenOff);
         }
         let (file, found) = self.writer.finish().await?;
-        drop(file);
-        let store = self.claim.store.clone();
-        let digest = self.claim.digest.clone();
-        if found != digest {
-            self.claim.left = None;
-            spawn_blocking(move || store.inner.remove(&digest))
-                .await
-                .map_err(std::io::Error::other)?;
-            return Err(StoreError::WrongDigest);
-        }
-        let renamed = spawn_blocking(move || {
-            fs::rename(store.inner.part(&digest), store.inner.whole(&digest))
+        let (store, digest, size) =
+            (self.claim.store.clone(), self.claim.digest.clone(), self.size);
+        let completed = spawn_blocking(move || {
+            let completed = if found == digest {
+                store.inner.complete(&digest, &file, size)
+            } else {
+                Err(StoreError::WrongDigest)
+            };
+            if matches!(completed, Err(StoreError::WrongDigest)) {
+                store.inner.remove(&digest);
+            }
+            // Only now may somebody else begin.
+            drop(file);
+            completed
         });
-        renamed.await.map_err(std::io::Error::other)??;
+        let completed = completed.await.map_err(std::io::Error::other)?;
+        if matches!(completed, Err(StoreError::WrongDigest)) {
+            self.claim.left = None;
+        }
+        completed?;
         self.claim.left = Some(Item::Whole { size: self.size, checked: true });
         Ok(())
     }

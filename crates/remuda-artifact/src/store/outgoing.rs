@@ -5,13 +5,15 @@ use std::{fmt, fs::File, io};
 use bytes::Bytes;
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{Progress, Stage, StoreError};
+use super::{Progress, Stage, StoreError, shelf::Pin};
 use crate::reader::{Ahead, ahead};
 
 /// Content that is handed out, also while it arrives.
 pub struct Outgoing {
     state: State,
     progress: watch::Receiver<Progress>,
+    /// Keeps the content from being thrown away.
+    _pin: Pin,
     at: u64,
     size: u64,
 }
@@ -29,8 +31,13 @@ impl fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(file: File, progress: watch::Receiver<Progress>, size: u64, at: u64) -> Self {
-        Self { state: State::Idle(file), progress, at, size }
+    pub(super) fn new(
+        file: File,
+        (progress, pin): (watch::Receiver<Progress>, Pin),
+        size: u64,
+        at: u64,
+    ) -> Self {
+        Self { state: State::Idle(file), progress, _pin: pin, at, size }
     }
 
     /// The next bytes, or `None` at the end.

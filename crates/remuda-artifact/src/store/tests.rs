@@ -150,6 +150,66 @@ async fn a_damaged_file_is_noticed_at_its_first_use() {
 }
 
 #[tokio::test]
+async fn damaged_content_may_come_anew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (digest, bytes) = content(12, MB);
+    bring(&store(&dir, u64::MAX).await, &bytes).await;
+    let path = dir.path().join("artifacts").join(digest.as_str());
+    for damaged in [vec![0; MB], Vec::new()] {
+        fs::write(&path, damaged).expect("writes");
+        let store = store(&dir, u64::MAX).await;
+        bring(&store, &bytes).await;
+        assert!(fs::read(&path).expect("is there") == bytes);
+    }
+}
+
+#[tokio::test]
+async fn nobody_begins_while_the_last_bytes_of_another_are_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = store(&dir, u64::MAX).await;
+    let (digest, bytes) = content(13, 64 * MB);
+    let mut incoming = begin(&store, &digest, bytes.len()).await;
+    // Given up in the middle of a batch, again and again.
+    for piece in 0..32 {
+        let held = usize::try_from(incoming.held()).expect("fits");
+        assert_eq!(held % MB, 0, "{piece}");
+        let upto = (held + 2 * MB).min(bytes.len());
+        for at in (held..upto).step_by(MB) {
+            incoming.write(bytes.slice(at..at + MB)).await.expect("is taken");
+        }
+        drop(incoming);
+        incoming = loop {
+            match store.receive(&digest, bytes.len() as u64).await {
+                Ok(Receive::Incoming(incoming)) => break incoming,
+                Err(StoreError::Arriving) => tokio::task::yield_now().await,
+                other => panic!("{other:?}"),
+            }
+        };
+    }
+    let held = usize::try_from(incoming.held()).expect("fits");
+    incoming.write(bytes.slice(held..)).await.expect("is taken");
+    incoming.finish().await.expect("is right");
+    let path = store.path(&digest).expect("is whole");
+    assert_eq!(digest_of(&fs::read(path).expect("reads")), digest);
+}
+
+#[tokio::test]
+async fn what_is_read_is_not_thrown_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let old = content(14, 2 * MB);
+    bring(&store(&dir, u64::MAX).await, &old.1).await;
+    let store = store(&dir, MB as u64).await;
+    let reader = store.read(&old.0, old.1.len() as u64, 0).await.expect("is here");
+    store.shelf().forget_use(&old.0);
+    bring(&store, &content(15, MB).1).await;
+    assert!(store.find(&old.0).is_some());
+    store.shelf().forget_use(&old.0);
+    assert!(all(reader).await == old.1);
+    bring(&store, &content(16, MB).1).await;
+    assert_eq!(store.find(&old.0), None);
+}
+
+#[tokio::test]
 async fn what_was_not_used_for_longest_goes_first() {
     let dir = tempfile::tempdir().expect("a directory");
     let (old, new) = (content(7, MB), content(8, MB));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use remuda_artifact::{Incoming, Placing, Receive, Wanted};
+use remuda_artifact::{Incoming, Placing, PlacingError, Receive, Wanted};
 use remuda_model::Failure;
 use remuda_wire::message::file::{Put, Target};
 
@@ -50,13 +50,13 @@ impl Files {
                 Ok((Some(path), Some(arrival)))
             }
             Ok(None) => {
-                self.leftovers.strike(&leftover).await;
+                self.leftovers.give_up(&self.roots, &leftover).await;
                 Ok((Some(path), None))
             }
+            // Somebody may go on when it has ended, or when there is room.
+            Err(error @ (PlacingError::Busy | PlacingError::NoRoom { .. })) => Err(error.into()),
             Err(error) => {
-                if !matches!(error, remuda_artifact::PlacingError::Busy) {
-                    self.leftovers.strike(&leftover).await;
-                }
+                self.leftovers.give_up(&self.roots, &leftover).await;
                 Err(error.into())
             }
         }

@@ -1,10 +1,10 @@
 //! Which files have begun to arrive at their paths, so that none is left half written for ever.
 //!
-//! Each has a small file of its own, whose time is that of the last attempt.
+//! Each has a small file of its own, a note, made before anything of the file is written.
 
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -80,19 +80,52 @@ impl Leftovers {
             }
         };
         for note in notes.filter_map(Result::ok) {
-            let modified = note.metadata().and_then(|meta| meta.modified());
-            let age = modified.ok().and_then(|at| now.duration_since(at).ok());
-            if age.is_none_or(|age| age < KEPT) {
+            let path = note.path();
+            let Some(noted) = modified(&path) else { continue };
+            if is_young(noted, now) {
                 continue;
             }
-            let read = fs::read(note.path()).ok();
+            let read = fs::read(&path).ok();
             let leftover = read.and_then(|json| serde_json::from_slice::<Leftover>(&json).ok());
-            let busy = leftover
-                .is_some_and(|leftover| matches!(clear(roots, &leftover), Err(PlacingError::Busy)));
-            if !busy && let Err(error) = fs::remove_file(note.path()) {
+            if leftover.is_some_and(|leftover| is_wanted(roots, &leftover, now)) {
+                continue;
+            }
+            // Unless somebody has begun again meanwhile.
+            if modified(&path) == Some(noted)
+                && let Err(error) = fs::remove_file(&path)
+            {
                 tracing::warn!(%error, "the note of a file that broke off is left");
             }
         }
+    }
+
+    /// Takes away what is left of a file that does not come, and forgets it.
+    pub(super) async fn give_up(self: &Arc<Self>, roots: &Roots, leftover: &Leftover) {
+        let (roots, left) = (roots.clone(), leftover.clone());
+        let cleared = spawn_blocking(move || clear(&roots, &left)).await;
+        if matches!(cleared, Ok(Ok(()))) {
+            self.strike(leftover).await;
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+fn is_young(at: SystemTime, now: SystemTime) -> bool {
+    now.duration_since(at).map_or(true, |age| age < KEPT)
+}
+
+/// Whether somebody sends it just now, or did so within the hour; otherwise it is taken away.
+fn is_wanted(roots: &Roots, leftover: &Leftover, now: SystemTime) -> bool {
+    let Ok(place) = roots.locate(&leftover.path).and_then(|located| located.find_place()) else {
+        return false;
+    };
+    match Placing::last_change(place, &leftover.digest) {
+        Err(PlacingError::Busy) => true,
+        Ok(Some(at)) if is_young(at, now) => true,
+        _ => matches!(clear(roots, leftover), Err(PlacingError::Busy)),
     }
 }
 

@@ -79,7 +79,6 @@ impl NodeClass {
     }
 
     pub(super) async fn stat_file(&self, path: String) -> Result<StatFile, Failure> {
-        let _permit = self.files.begin_transfer()?;
         let (info, digest) = self.files.stat(path).await?;
         Ok(StatFile { size: info.size, mode: info.mode, digest })
     }

@@ -105,7 +105,7 @@ async fn content(
     while arrival.held() < size {
         let chunk = timeout(IDLE, recv.read_chunk()).await.map_err(|_elapsed| {
             let text = format!("no more came for {} s", IDLE.as_secs());
-            Stop::Failed(Failure::new(ErrorKind::Unavailable, text).code("broken_off"))
+            Stop::Failed(Failure::new(ErrorKind::Unavailable, text).code("sender_silent"))
         })?;
         let Some(bytes) = chunk.map_err(Stop::Gone)? else { break };
         arrival.write(bytes).await.map_err(Stop::Failed)?;
@@ -125,15 +125,11 @@ async fn say(mut send: SendHalf, recv: &mut RecvHalf, said: Said) -> Result<(), 
 }
 
 async fn stat(agent: &Agent, path: String, mut send: SendHalf) -> Result<(), StreamError> {
-    let stat = async {
-        let _permit = agent.files.begin_transfer()?;
-        agent.files.stat(path).await
-    };
     let stat = tokio::select! {
         biased;
         // Nobody waits any more; the file may be long.
         gone = send.stopped() => return Err(gone),
-        stat = stat => stat,
+        stat = agent.files.stat(path) => stat,
     };
     let head: Head = stat.map(|(info, digest)| File {
         size: info.size,
@@ -180,7 +176,17 @@ async fn give(
         match reader.next().await {
             Ok(Some(bytes)) => {
                 left -= bytes.len() as u64;
-                send.write(bytes).await?;
+                // Whoever takes nothing must not keep others from their files.
+                let taken = tokio::select! {
+                    biased;
+                    () = agent.stop.cancelled() => None,
+                    taken = timeout(IDLE, send.write(bytes)) => taken.ok(),
+                };
+                let Some(taken) = taken else {
+                    send.reset(code::REFUSED, "the file is not taken, or the agent shuts down");
+                    return Ok(());
+                };
+                taken?;
             }
             Ok(None) if left == 0 => return send.finish(),
             Ok(None) => {

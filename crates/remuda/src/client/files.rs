@@ -16,7 +16,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remuda_artifact::{FileReader, Place, Placing, Roots, Wanted, digest_of_file};
 use remuda_model::{Digest, ErrorKind, Failure, NodeId};
 use remuda_runtime::Backoff;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 use super::{
     Client,
@@ -26,8 +29,8 @@ use super::{
     transport::Call,
 };
 
-/// How often a transfer that makes no progress is tried again.
-const ATTEMPTS: u32 = 6;
+/// How long a transfer is tried again, from the last byte that came through.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a node may hash a file.
 const HASHING: Duration = Duration::from_mins(10);
 /// How long the API may take to sync what it got.
@@ -101,6 +104,10 @@ impl Client {
                 }
                 Ok(artifact) => artifact.held,
                 Err(failure) if failure.code == "no_artifact" => 0,
+                Err(failure) if may_go_on(&failure) => {
+                    retry.pause().await.ok_or(failure)?;
+                    continue;
+                }
                 Err(failure) => return Err(failure),
             };
             retry.progress(held);
@@ -205,8 +212,13 @@ impl Client {
                     drop(placing);
                     retry.pause().await.ok_or(failure)?;
                 }
-                Err(failure) => {
+                Err(failure) if is_for_good(&failure) => {
                     placing.discard().await;
+                    return Err(failure);
+                }
+                // Another attempt goes on there.
+                Err(failure) => {
+                    placing.flush().await?;
                     return Err(failure);
                 }
             }
@@ -271,26 +283,32 @@ async fn local_place(target: &Path) -> Result<Place, Failure> {
 struct Retry {
     backoff: Backoff,
     reached: u64,
-    left: u32,
+    last: Instant,
 }
 
 impl Retry {
     fn new() -> Self {
         let (base, cap) = (Duration::from_millis(200), Duration::from_secs(5));
-        Self { backoff: Backoff::new(base, cap, fastrand::u64(..)), reached: 0, left: ATTEMPTS }
+        Self {
+            backoff: Backoff::new(base, cap, fastrand::u64(..)),
+            reached: 0,
+            last: Instant::now(),
+        }
     }
 
     fn progress(&mut self, reached: u64) {
         if reached > self.reached {
             self.reached = reached;
-            self.left = ATTEMPTS;
+            self.last = Instant::now();
             self.backoff.reset();
         }
     }
 
-    /// Waits, unless there were enough attempts.
+    /// Waits, unless there was no progress for too long.
     async fn pause(&mut self) -> Option<()> {
-        self.left = self.left.checked_sub(1)?;
+        if self.last.elapsed() >= PATIENCE {
+            return None;
+        }
         sleep(self.backoff.next_delay()).await;
         Some(())
     }
@@ -300,9 +318,23 @@ impl Retry {
 fn may_go_on(failure: &Failure) -> bool {
     matches!(
         failure.code.as_str(),
-        "file_lost" | "wrong_offset" | "artifact_arriving" | "too_many_transfers" | "unreachable"
+        "file_lost"
+            | "wrong_offset"
+            | "artifact_arriving"
+            | "too_many_transfers"
+            | "unreachable"
+            | "control_unreachable"
+            | "no_owner"
+            | "no_leader"
+            | "shutting_down"
     ) || matches!(failure.kind, ErrorKind::OutcomeUnknown | ErrorKind::NotConnected)
         || failure.kind == ErrorKind::Unavailable && failure.code == "unavailable"
+}
+
+/// Whether what came is worth nothing.
+fn is_for_good(failure: &Failure) -> bool {
+    let codes = ["wrong_digest", "wrong_size", "file_changed", "no_file", "disk_full"];
+    codes.contains(&failure.code.as_str())
 }
 
 fn busy(digest: &Digest) -> Failure {
