@@ -17,6 +17,7 @@ const MEASUREMENTS: &[(&str, &[(&str, &str)])] = &[
     ("store", &[("etcd", "etcd-server")]),
     ("discover", &[("dnsmasq", "dnsmasq-base")]),
     ("failover", &[]),
+    ("files", &[("sshd", "openssh-server"), ("rsync", "rsync")]),
     ("wasm", &[]),
     ("idle", &[]),
     ("dev", &[]),

@@ -119,7 +119,7 @@ async fn two_machines(megabits: u32, controls: &[&str]) -> (Lab, Namespace, Name
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_on_after_its_worker_was_killed() {
     let (mut lab, _near, _far) = two_machines(400, &[]).await;
-    let copying = Copying::begin(&lab, "c1", 96 * MB);
+    let copying = Copying::begin(&lab, "c1", 48 * MB);
     copying.arrives().await;
     lab.node_mut("w1").kill9();
     lab.node_mut("w1").start();
@@ -133,7 +133,7 @@ async fn a_file_goes_on_when_the_owner_of_its_worker_is_killed() {
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
     let owner = shown["owner"].as_str().expect("is owned");
     let at = ["c1", "c2", "c3"].into_iter().find(|at| *at != owner).expect("another");
-    let copying = Copying::begin(&lab, at, 96 * MB);
+    let copying = Copying::begin(&lab, at, 48 * MB);
     copying.arrives().await;
     lab.node_mut(owner).kill9();
     copying.succeeds().await;
@@ -142,11 +142,11 @@ async fn a_file_goes_on_when_the_owner_of_its_worker_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_goes_on_by_another_control_node_when_the_first_was_killed() {
     let (mut lab, _near, _far) = two_machines(400, &["c2", "c3"]).await;
-    let copying = Copying::begin(&lab, "c1", 96 * MB);
+    let copying = Copying::begin(&lab, "c1", 48 * MB);
     copying.arrives().await;
     lab.node_mut("c1").kill9();
     let broken = copying.finished().await;
     assert_ne!(broken.code, Some(0), "{broken:#?}");
     lab.wait_only_ready("c2", &["c2", "c3", "w1"]).await;
-    Copying::begin(&lab, "c2", 96 * MB).succeeds().await;
+    Copying::begin(&lab, "c2", 48 * MB).succeeds().await;
 }
