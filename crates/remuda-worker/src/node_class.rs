@@ -8,7 +8,9 @@ mod measure;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use remuda_model::{Failure, Generation, Labels, NodeId, NodeStats, NodeStatus, Roles, TaskRecord};
+use remuda_model::{
+    ClassName, Failure, Generation, Labels, NodeId, NodeStats, NodeStatus, Roles, TaskRecord,
+};
 use remuda_plugin::{ClassTable, JobClass, RequestContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,6 +57,8 @@ pub enum NodeRequest {
     Delete(String),
     /// Its tasks, ended ones included.
     Tasks,
+    /// Those of one job class.
+    TasksOf(ClassName),
     /// Writes a file of at most 1 MiB: [`WriteFile`]; answered with its whole path.
     WriteFile(WriteFile),
     /// What is in a file of at most 1 MiB, in base 64.
@@ -92,7 +96,7 @@ pub enum NodeReply {
     Done(()),
     /// To `delete`.
     Deleted(bool),
-    /// To `tasks`.
+    /// To `tasks` and `tasks_of`.
     Tasks(Vec<TaskRecord>),
     /// To `write_file` and `read_file`.
     Text(String),
@@ -208,6 +212,11 @@ impl JobClass for NodeClass {
             }
             NodeRequest::Delete(key) => NodeReply::Deleted(self.data.delete(&key).await?),
             NodeRequest::Tasks => NodeReply::Tasks(self.tasks.list().await?),
+            NodeRequest::TasksOf(class) => {
+                let mut tasks = self.tasks.list().await?;
+                tasks.retain(|task| task.class == class);
+                NodeReply::Tasks(tasks)
+            }
             NodeRequest::WriteFile(file) => NodeReply::Text(self.write_file(file).await?),
             NodeRequest::ReadFile(path) => NodeReply::Text(self.read_file(path).await?),
             NodeRequest::StatFile(path) => NodeReply::File(self.stat_file(path).await?),
@@ -242,6 +251,7 @@ mod tests {
                 NodeRequest::Put { key: "k".to_owned(), value: serde_json::json!([1]) },
             ),
             (r#""tasks""#, NodeRequest::Tasks),
+            (r#"{"tasks_of":"exec"}"#, NodeRequest::TasksOf("exec".parse().expect("a name"))),
             (r#""debug""#, NodeRequest::Debug),
         ] {
             assert_eq!(serde_json::from_str::<NodeRequest>(json).expect(json), request);
