@@ -9,15 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::BoxFuture;
-use remuda_model::{ClassName, Digest, ErrorKind, Event, Failure, TaskId};
-use remuda_plugin::{Class, RawTask, RequestContext, Running};
+use remuda_model::{Digest, ErrorKind, Failure};
+use remuda_plugin::{RawTask, Running};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     Lookup,
-    held::{Held, Process, class_name, read},
+    held::{Held, Process},
+    only_tasks::Scripts,
     script::Script,
     task_dir::TaskDir,
 };
@@ -74,10 +74,17 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    const NAME: &str = "file";
-
     pub(crate) fn new(lookup: Lookup, held: Arc<Held>) -> Self {
         Self { lookup, held }
+    }
+}
+
+impl Scripts for Files {
+    const NAME: &'static str = "file";
+    type Spec = FileSpec;
+
+    fn held(&self) -> &Held {
+        &self.held
     }
 
     async fn run(&self, task: RawTask, spec: FileSpec) -> Result<Running, Failure> {
@@ -100,40 +107,6 @@ impl Files {
             }
         };
         self.held.start(task, Script::File { name, args }, process, summary, ready).await
-    }
-}
-
-impl Class for Files {
-    fn name(&self) -> ClassName {
-        class_name(Self::NAME)
-    }
-
-    fn request(
-        &self,
-        _context: RequestContext,
-        _payload: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
-        Box::pin(std::future::ready(Err(crate::held::only_tasks(Self::NAME))))
-    }
-
-    fn start(&self, task: RawTask, spec: Vec<u8>) -> BoxFuture<'_, Result<Running, Failure>> {
-        Box::pin(async move { self.run(task, read("spec", &spec)?).await })
-    }
-
-    fn recovering<'a>(&'a self, known: &'a [TaskId]) -> BoxFuture<'a, ()> {
-        Box::pin(self.held.recovering(known))
-    }
-
-    fn recover(&self, task: RawTask) -> BoxFuture<'_, Result<Running, Failure>> {
-        Box::pin(self.held.recover(task))
-    }
-
-    fn forget<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()> {
-        Box::pin(self.held.forget(task))
-    }
-
-    fn event<'a>(&'a self, _event: &'a Event) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
     }
 }
 

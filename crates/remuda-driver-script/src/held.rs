@@ -252,11 +252,6 @@ pub(crate) fn read<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, F
         .map_err(|error| Failure::invalid(format!("malformed {what}: {error}")))
 }
 
-/// What classes say to requests when they only run tasks.
-pub(crate) fn only_tasks(class: &str) -> Failure {
-    Failure::invalid(format!("class `{class}` takes no requests")).hint("start a task of it")
-}
-
 /// One short line for people.
 pub(crate) fn line(text: &str) -> String {
     const MOST: usize = 200;

@@ -19,6 +19,7 @@ mod events;
 mod file;
 mod function;
 mod held;
+mod only_tasks;
 mod repository;
 mod runner;
 mod script;
@@ -43,7 +44,9 @@ pub use function::{FunctionReply, FunctionSpec, run_function_helper};
 pub use repository::RepositorySpec;
 pub use runner::run_script;
 
-use crate::{file::Files, function::Functions, held::Held, repository::Repositories};
+use crate::{
+    file::Files, function::Functions, held::Held, only_tasks::OnlyTasks, repository::Repositories,
+};
 
 /// Tells where this node keeps the bytes of a digest. May block.
 pub type Lookup = Arc<dyn Fn(&Digest) -> Option<PathBuf> + Send + Sync>;
@@ -104,7 +107,7 @@ pub async fn script_classes(config: ScriptConfig) -> Result<Vec<Arc<dyn Class>>,
     let held = Arc::new(Held::new(tasks, program, exec, 3));
     Ok(vec![
         Arc::new(Functions::new(Arc::clone(&held))),
-        Arc::new(Files::new(lookup, Arc::clone(&held))),
-        Arc::new(Repositories::new(allow_file, held)),
+        Arc::new(OnlyTasks(Files::new(lookup, Arc::clone(&held)))),
+        Arc::new(OnlyTasks(Repositories::new(allow_file, held))),
     ])
 }

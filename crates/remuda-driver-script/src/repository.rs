@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use futures_util::future::BoxFuture;
-use remuda_model::{ClassName, Event, Failure, TaskId};
-use remuda_plugin::{Class, RawTask, RequestContext, Running};
+use remuda_model::Failure;
+use remuda_plugin::{RawTask, Running};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    held::{Held, Process, class_name, line, only_tasks, read},
+    held::{Held, Process, line},
+    only_tasks::Scripts,
     script::Script,
     task_dir::TaskDir,
 };
@@ -139,10 +139,17 @@ pub(crate) struct Repositories {
 }
 
 impl Repositories {
-    const NAME: &str = "repository";
-
     pub(crate) fn new(allow_file: bool, held: Arc<Held>) -> Self {
         Self { allow_file, held }
+    }
+}
+
+impl Scripts for Repositories {
+    const NAME: &'static str = "repository";
+    type Spec = RepositorySpec;
+
+    fn held(&self) -> &Held {
+        &self.held
     }
 
     async fn run(&self, task: RawTask, spec: RepositorySpec) -> Result<Running, Failure> {
@@ -159,40 +166,6 @@ impl Repositories {
         };
         let ready = |_: &TaskDir| Ok(());
         self.held.start(task, Script::Repository(checkout), process, summary, ready).await
-    }
-}
-
-impl Class for Repositories {
-    fn name(&self) -> ClassName {
-        class_name(Self::NAME)
-    }
-
-    fn request(
-        &self,
-        _context: RequestContext,
-        _payload: Vec<u8>,
-    ) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
-        Box::pin(std::future::ready(Err(only_tasks(Self::NAME))))
-    }
-
-    fn start(&self, task: RawTask, spec: Vec<u8>) -> BoxFuture<'_, Result<Running, Failure>> {
-        Box::pin(async move { self.run(task, read("spec", &spec)?).await })
-    }
-
-    fn recovering<'a>(&'a self, known: &'a [TaskId]) -> BoxFuture<'a, ()> {
-        Box::pin(self.held.recovering(known))
-    }
-
-    fn recover(&self, task: RawTask) -> BoxFuture<'_, Result<Running, Failure>> {
-        Box::pin(self.held.recover(task))
-    }
-
-    fn forget<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()> {
-        Box::pin(self.held.forget(task))
-    }
-
-    fn event<'a>(&'a self, _event: &'a Event) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
     }
 }
 
