@@ -102,7 +102,7 @@ async fn ask(
                 Err(error) => json!({ "node": node, "error": error }),
             })?;
         }
-    } else {
+    } else if replies.iter().any(|(_, reply)| reply.is_ok()) {
         printer.table(table(&replies))?;
     }
     let failed: Vec<_> =
