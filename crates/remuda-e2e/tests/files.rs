@@ -3,15 +3,23 @@
 use std::{fs, path::Path};
 
 use remuda::client::{Client, LocalFile};
-use remuda_e2e::{Copying, Finished, Lab, Namespace, Place, exec, id, pair, random_file as file};
+use remuda_e2e::{
+    Copying, Finished, Lab, Namespace, Place, eventually, exec, finish, id, pair,
+    random_file as file, within,
+};
 use serde_json::Value;
 
 const MB: usize = 1 << 20;
 
 /// A place where `/srv` is a disk of its own, with so many megabytes.
-fn with_disk(megabytes: u32, prefix: &[&str]) -> Place {
+fn with_disk(megabytes: u32) -> Place {
+    Place::behind(&disk(megabytes).each_ref().map(String::as_str))
+}
+
+/// What comes before a program that is to have such a disk.
+fn disk(megabytes: u32) -> [String; 5] {
     let mount = format!("mount -t tmpfs -o size={megabytes}m srv /srv && exec \"$0\" \"$@\"");
-    Place::behind(&[prefix, &["unshare", "--mount", "sh", "-c", &mount]].concat())
+    ["unshare", "--mount", "sh", "-c", &mount].map(str::to_owned)
 }
 
 fn text(path: &Path) -> &str {
@@ -40,7 +48,7 @@ async fn listing(client: &Client, node: &str, dir: &str) -> String {
 async fn a_file_goes_to_all_nodes_back_and_from_node_to_node() {
     let mut lab = Lab::start(1, 0).await;
     for worker in ["w1", "w2"] {
-        lab.join_at(&with_disk(64, &[]), worker, &["--files", "/srv", "--labels", "disk"]).await;
+        lab.join_at(&with_disk(64), worker, &["--files", "/srv", "--labels", "disk"]).await;
     }
     lab.wait_ready(3).await;
     let source = file(&lab, "source", 5 * MB + 3);
@@ -62,10 +70,38 @@ async fn a_file_goes_to_all_nodes_back_and_from_node_to_node() {
     assert_eq!(listing(&client, "w2", "/srv").await, "moved\nnew\n");
 }
 
+/// It fits when it begins; then somebody else takes the room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_meanwhile_is_left_without_halves_in_namespaces() {
+    let (near, far) = pair();
+    let listen = format!("remuda://{}:0", near.address());
+    let mut lab = Lab::found(&near.place(), &["--listen", &listen]).await;
+    let disk = disk(24);
+    let disk = disk.each_ref().map(String::as_str);
+    let place = Place::behind(&[&["ip", "netns", "exec", far.name()], &disk[..]].concat());
+    lab.join_at(&place, "w1", &["--files", "/srv"]).await;
+    lab.wait_only_ready("c1", &["c1", "w1"]).await;
+    near.slow(20);
+    let source = file(&lab, "source", 16 * MB);
+    let copying = lab.command("c1", &["cp", text(&source), "w1:/srv/copy"]);
+    let copying = tokio::spawn(finish(copying));
+    let sizes = ["exec", "w1", "--", "sh", "-c", "cat /srv/.copy.*.part | wc -c"];
+    let arrived = async || lab.cli("c1", &sizes).await.stdout.trim().parse().unwrap_or(0);
+    eventually("the first bytes", arrived, |bytes: &u64| *bytes > 0).await;
+    let fill = ["exec", "w1", "--", "sh", "-c", "cat /dev/zero > /srv/other"];
+    let filled = lab.cli("c1", &fill).await;
+    assert!(filled.stderr.contains("No space left"), "{filled:#?}");
+    let copied = within("the end of a copy", copying).await.expect("ends");
+    assert_eq!(copied.code, Some(4), "{copied:#?}");
+    assert!(copied.stderr.contains("the disk is full"), "{copied:#?}");
+    let left = lab.cli("c1", &["exec", "w1", "--", "ls", "-A", "/srv"]).await;
+    assert_eq!(left.stdout, "other\n", "{left:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_be_written_or_read_is_refused_with_words() {
     let mut lab = Lab::start(1, 0).await;
-    lab.join_at(&with_disk(8, &[]), "w1", &["--files", "/srv"]).await;
+    lab.join_at(&with_disk(8), "w1", &["--files", "/srv"]).await;
     lab.wait_ready(2).await;
     let client = lab.client("c1");
     let big = file(&lab, "big", 20 * MB);
@@ -117,7 +153,7 @@ async fn two_machines(megabits: u32, controls: &[&str]) -> (Lab, Namespace, Name
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_goes_on_after_its_worker_was_killed() {
+async fn a_file_goes_on_after_its_worker_was_killed_in_namespaces() {
     let (mut lab, _near, _far) = two_machines(400, &[]).await;
     let copying = Copying::begin(&lab, "c1", 48 * MB);
     copying.arrives().await;
@@ -127,7 +163,7 @@ async fn a_file_goes_on_after_its_worker_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_goes_on_when_the_owner_of_its_worker_is_killed() {
+async fn a_file_goes_on_when_the_owner_of_its_worker_is_killed_in_namespaces() {
     let (mut lab, _near, _far) = two_machines(400, &["c2", "c3"]).await;
     let shown = lab.cli("c1", &["node", "show", "w1", "--json"]).await.stdout;
     let shown: Value = serde_json::from_str(&shown).expect("JSON");
@@ -140,7 +176,7 @@ async fn a_file_goes_on_when_the_owner_of_its_worker_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_goes_on_by_another_control_node_when_the_first_was_killed() {
+async fn a_file_goes_on_by_another_control_node_when_the_first_was_killed_in_namespaces() {
     let (mut lab, _near, _far) = two_machines(400, &["c2", "c3"]).await;
     let copying = Copying::begin(&lab, "c1", 48 * MB);
     copying.arrives().await;

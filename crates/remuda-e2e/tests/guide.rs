@@ -142,7 +142,7 @@ fn fits(expected: &str, found: &str) -> bool {
 }
 
 #[test]
-fn the_guide_is_true_guest_in_c() {
+fn the_guide_is_true_in_namespaces_guest_in_c() {
     let reader = Reader::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/src");
     let summary = fs::read_to_string(root.join("SUMMARY.md")).expect("is there");

@@ -57,7 +57,7 @@ async fn load(lab: &Lab, component: &Path, version: &str) -> Finished {
 
 /// M13: a new version comes while tasks of the old one run, and goes again.
 #[tokio::test(flavor = "multi_thread")]
-async fn m13_a_new_version_leaves_old_tasks_alone_and_rolls_back_guest_in_c() {
+async fn m13_a_new_version_leaves_old_tasks_alone_and_rolls_back_in_namespaces_guest_in_c() {
     let (mut lab, _near, _far) = two_machines().await;
     let [first, second] = components(&lab);
     let loaded = load(&lab, &first, "1").await;
@@ -106,7 +106,7 @@ async fn m13_a_new_version_leaves_old_tasks_alone_and_rolls_back_guest_in_c() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_good_component_is_refused_with_words() {
+async fn what_is_no_good_component_is_refused_with_words_in_namespaces() {
     let (lab, _near, _far) = two_machines().await;
     let file = |name: &str, bytes: &[u8]| {
         let path = lab.dir().join(name);
