@@ -127,6 +127,14 @@ text_id! {
     |text| is_token(text, 128)
 }
 text_id! {
+    /// The name of a fan-out run: given by its starter, or eight characters made by
+    /// [`RunId::random`].
+    ///
+    /// At most 128 characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`, one of them a letter or digit.
+    RunId, "run id", "at most 128 characters of A-Z, a-z, 0-9, `.`, `_` and `-`",
+    |text| is_token(text, 128)
+}
+text_id! {
     /// Names content by what it is: its BLAKE3 digest as 64 hexadecimal digits.
     Digest, "digest", "64 hexadecimal digits in lower case",
     |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -155,6 +163,13 @@ impl NodeId {
 }
 
 impl TaskId {
+    /// A fresh id of eight characters.
+    pub fn random() -> Self {
+        Self(base32(&random::<5>(), 8).into())
+    }
+}
+
+impl RunId {
     /// A fresh id of eight characters.
     pub fn random() -> Self {
         Self(base32(&random::<5>(), 8).into())

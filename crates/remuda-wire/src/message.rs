@@ -7,6 +7,7 @@
 //! | [`WORK`] | owner, at its worker | one call each |
 //! | [`OUTPUT`] | a control node, at a worker | a header, then chunks |
 //! | [`FILE`] | a control node, at a worker | a header, then content and what is said of it |
+//! | [`RUN`] | a control node, at a worker | one stream for the share in a fan-out run |
 //! | [`CONTROL`] | control node, at another | one call each |
 //! | [`RAFT`] | control node, at another | one call each, bytes of the replica |
 //! | [`RELAY`] | control node, at another | a header, then the spliced stream |
@@ -21,6 +22,7 @@ pub mod control;
 pub mod file;
 pub mod join;
 pub mod output;
+pub mod run;
 pub mod session;
 pub mod trust;
 pub mod work;
@@ -45,6 +47,8 @@ protocols! {
     OUTPUT = "remuda/output/1",
     /// A file for a worker, or of a worker: [`file::Call`], then content.
     FILE = "remuda/file/1",
+    /// The share of a worker in a fan-out run: [`run::ToWorker`] and [`run::FromWorker`].
+    RUN = "remuda/run/1",
     /// Control nodes among themselves: [`control::Call`] → [`control::Reply`].
     CONTROL = "remuda/control/1",
     /// Raft among control nodes.

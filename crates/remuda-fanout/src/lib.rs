@@ -1,0 +1,1 @@
+//! Contacts the targets of fan-out runs, on a worker.
