@@ -40,6 +40,7 @@ pub struct RunSpec {
 /// What is done to each target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Command {
     /// An HTTP request, and on wish questions after it until the target says that it is done.
     Http(Http),
