@@ -152,6 +152,22 @@ async fn requests_status_and_labels_reach_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_is_removed_and_set_is_there() {
+    let node = Node::start().await;
+    let server = &node.server;
+    for (body, expected) in [
+        (r#"{"update":"x;a=1,y"}"#, "x;a=1,y"),
+        // Away with the old one, and its place in the order; then the new one.
+        (r#"{"update":"x;b=2","remove":["x"]}"#, "y,x;b=2"),
+        (r#"{"remove":["x","y"]}"#, ""),
+    ] {
+        let answer = server.call("PATCH", "/v1/nodes/c1/labels", &server.operate, body).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"labels": expected})), "{body}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_come_in_order_and_go_on_after_the_last_one_seen() {
     let node = Node::start().await;
     let server = &node.server;
