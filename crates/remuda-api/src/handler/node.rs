@@ -1,12 +1,10 @@
 //! Nodes.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State, http::StatusCode};
-use remuda_model::{Failure, NodeId, NodeView};
+use remuda_model::{NodeId, NodeView};
 use remuda_wire::message::work;
 
-use super::{from_class, to_class};
+use super::{deadline, from_class, to_class};
 use crate::{
     answer::Answer,
     api::{Api, unexpected},
@@ -17,11 +15,6 @@ use crate::{
     },
     extract::{Args, Json as Body, Params},
 };
-
-/// How long a request to a class may take unless it says so.
-const REQUEST_TIMEOUT_MS: u64 = 30_000;
-/// The longest that it may ask for.
-const MAX_REQUEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// All nodes
 #[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(ReadQuery),
@@ -105,15 +98,9 @@ pub(crate) async fn request_class(
     Args(node): Args<NodeId>,
     Body(request): Body<ClassRequest>,
 ) -> Answer<Json<ClassReply>> {
-    let timeout_ms = request.timeout_ms.unwrap_or(REQUEST_TIMEOUT_MS);
-    if timeout_ms == 0 || timeout_ms > MAX_REQUEST_TIMEOUT_MS {
-        return Err(Failure::invalid(format!(
-            "body: timeout_ms: expected 1 to {MAX_REQUEST_TIMEOUT_MS}"
-        ))
-        .into());
-    }
+    let deadline = deadline(request.timeout_ms)?;
     let op = work::Op::Request { class: request.class, payload: to_class(&request.payload) };
-    match api.work(&node, op, Duration::from_millis(timeout_ms)).await? {
+    match api.work(&node, op, deadline).await? {
         work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
         other => Err(unexpected(&other).into()),
     }

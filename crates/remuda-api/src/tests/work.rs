@@ -128,6 +128,26 @@ async fn an_open_input_is_fed_by_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_to_a_task_waits_as_long_as_it_says() {
+    let node = Node::start().await;
+    let server = &node.server;
+    let task = r#"{"node":"c1","class":"exec","spec":{"argv":["mute"]},"id":"t1"}"#;
+    let made = server.call("POST", "/v1/tasks", &server.operate, task).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = "/v1/tasks/t1/commands?node=c1";
+    let body = r#"{"payload":"close_stdin","timeout_ms":20}"#;
+    let late = server.call("POST", path, &server.operate, body).await;
+    assert_eq!((late.status, late.code().as_str()), (504, "timed_out"), "{late:?}");
+    for timeout_ms in [0, 86_400_001] {
+        let body = json!({"payload": "close_stdin", "timeout_ms": timeout_ms}).to_string();
+        let wrong = server.call("POST", path, &server.operate, &body).await;
+        assert_eq!(wrong.status, 400, "{wrong:?}");
+        assert_eq!(wrong.message(), "body: timeout_ms: expected 1 to 86400000");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_status_and_labels_reach_the_node() {
     let node = Node::start().await;
     let server = &node.server;

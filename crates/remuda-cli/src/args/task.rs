@@ -72,6 +72,9 @@ pub(crate) enum TaskCommand {
         /// The message in the words of its class; `-` reads it from the standard input
         #[arg(value_name = "JSON")]
         payload: String,
+        /// How long to wait for the answer; 30s unless given
+        #[arg(long, value_name = "SPAN")]
+        timeout: Option<Span>,
     },
     /// Ask tasks to end, and end them by force after a while
     #[command(after_help = "Example:\n  remuda task stop nap --grace 5s")]

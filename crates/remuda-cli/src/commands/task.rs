@@ -41,10 +41,11 @@ pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Resu
             let sink = Sink::plain(task.format, raw);
             logs(&client, &task, (offset, follow), sink).await
         }
-        TaskCommand::Send { task, payload } => {
+        TaskCommand::Send { task, payload, timeout } => {
             let payload = input::json(&payload).await?;
             let client = client(&task.connect, environment)?;
-            let reply = client.command(&task.task, task.node.as_ref(), payload).await?;
+            let timeout = timeout.map(|span| span.0);
+            let reply = client.command(&task.task, task.node.as_ref(), payload, timeout).await?;
             let printer = Printer::new(task.format);
             // Most classes have nothing to say to most commands.
             if reply.is_null() && !printer.is_json() {

@@ -124,6 +124,20 @@ fn requests_take_json_from_anywhere() {
 }
 
 #[test]
+fn a_message_to_a_task_says_how_long_it_waits() {
+    let api = Api::serve(|_what, _body| (200, r#"{"reply":null}"#.to_owned()));
+    for (options, body) in [
+        (&["--timeout", "90s"][..], r#"{"payload":1,"timeout_ms":90000}"#),
+        (&[], r#"{"payload":1}"#),
+    ] {
+        let outcome = world(&api).run(&[&["task", "send", "t1", "1"], options].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{}", outcome.stderr);
+        let expected = format!("POST /v1/tasks/t1/commands {body}");
+        assert_eq!(api.asked().last(), Some(&expected));
+    }
+}
+
+#[test]
 fn kinds_decide_the_exit_code() {
     for (status, kind, code) in [
         (400, "invalid", 2),

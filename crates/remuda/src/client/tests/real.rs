@@ -17,6 +17,9 @@ use crate::client::{
     dto::{EventQuery, ExecRequest, Scope, StartTask, TaskQuery},
 };
 
+/// The longest timeout.
+const DAY: Duration = Duration::from_hours(24);
+
 struct Cluster {
     address: SocketAddr,
     token: String,
@@ -108,7 +111,7 @@ async fn every_call_meets_its_route() {
         client.task(&task, None).await.expect_err("unknown"),
         client.task(&task, Some(&node)).await.expect_err("unknown"),
         client.forget_task(&task, Some(&node)).await.expect_err("unknown"),
-        client.command(&task, Some(&node), 1.into()).await.expect_err("unknown"),
+        client.command(&task, Some(&node), 1.into(), Some(DAY)).await.expect_err("unknown"),
         client.stop_task(&task, None, Some(Duration::ZERO)).await.expect_err("unknown"),
         client.output(&task, Some(&node), 7, true).await.expect_err("unknown"),
     ];
