@@ -35,13 +35,12 @@ const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What the field `timeout_ms` of a body says.
 fn deadline(timeout_ms: Option<u64>) -> Result<Duration, Failure> {
-    match timeout_ms.unwrap_or(TIMEOUT_MS) {
-        ms @ 1..=MAX_TIMEOUT_MS => Ok(Duration::from_millis(ms)),
-        _ => {
-            let reason = format!("body: timeout_ms: expected 1 to {MAX_TIMEOUT_MS}");
-            Err(Failure::invalid(reason))
-        }
+    let ms = timeout_ms.unwrap_or(TIMEOUT_MS);
+    if !(1..=MAX_TIMEOUT_MS).contains(&ms) {
+        let reason = format!("body: timeout_ms: expected 1 to {MAX_TIMEOUT_MS}");
+        return Err(Failure::invalid(reason));
     }
+    Ok(Duration::from_millis(ms))
 }
 
 /// JSON on its way to a job class.
