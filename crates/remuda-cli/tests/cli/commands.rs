@@ -138,6 +138,30 @@ fn a_message_to_a_task_says_how_long_it_waits() {
 }
 
 #[test]
+fn the_events_of_a_task_are_those_that_its_node_keeps() {
+    let record = json!({
+        "id": "t1", "class": "exec", "node": "bb", "generation": 1, "state": "running",
+        "end": null, "summary": "", "started_ms": 1, "ended_ms": null,
+    });
+    let event = json!({
+        "node": "bb", "seq": 4, "generation": 1, "time_ms": 0,
+        "body": {"task_started": {"class": "exec", "task": "t1"}},
+    });
+    let events = format!("event: event\nid: bb:4\ndata: {event}\n\n");
+    let api = Api::serve(move |what, _body| match what {
+        "GET /v1/tasks/t1" => (200, record.to_string()),
+        "GET /v1/events?node=bb&task=t1&after=0" => (200, events.clone()),
+        _ => failure(404, "not_found", "no such task"),
+    });
+    let outcome = world(&api).run(&["event", "--task", "t1"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.ends_with("bb  #4  started exec task t1\n"), "{}", outcome.stdout);
+    let outcome = world(&api).run(&["event", "--task", "t2"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, ""));
+    assert!(outcome.stderr.contains("no such task"), "{}", outcome.stderr);
+}
+
+#[test]
 fn kinds_decide_the_exit_code() {
     for (status, kind, code) in [
         (400, "invalid", 2),
