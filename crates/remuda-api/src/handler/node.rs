@@ -11,19 +11,23 @@ use crate::{
     described,
     dto::{
         AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,
-        ReadQuery, SetStatus,
+        NodesQuery, ReadQuery, SetStatus,
     },
     extract::{Args, Json as Body, Params},
 };
 
-/// All nodes
-#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(ReadQuery),
+/// All nodes, or those that meet a condition
+#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(NodesQuery),
     responses((status = 200, body = Nodes)))]
 pub(crate) async fn list_nodes(
     State(api): State<Api>,
-    Params(query): Params<ReadQuery>,
+    Params(query): Params<NodesQuery>,
 ) -> Answer<Json<Nodes>> {
-    let nodes = api.control().nodes(query.consistency.into()).await?;
+    let consistency = query.consistency.into();
+    let nodes = match &query.on {
+        None => api.control().nodes(consistency).await?,
+        Some(on) => api.control().nodes_on(on, consistency).await?,
+    };
     Ok(Json(Nodes { nodes }))
 }
 

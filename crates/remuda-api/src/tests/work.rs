@@ -172,6 +172,30 @@ async fn requests_status_and_labels_reach_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_chosen_by_labels_and_facts() {
+    let node = Node::start().await;
+    let server = &node.server;
+    let labels = r#"{"update":"gpu;model=a100"}"#;
+    server.call("PATCH", "/v1/nodes/c1/labels", &server.operate, labels).await;
+    for (on, expected) in [
+        ("gpu%20%26%26%20status%3D%3Dready", 1),
+        ("model%3D%3Da100", 1),
+        ("role%3D%3Dcontrol%20%26%26%20node%20in%20(c1,%20c2)&consistency=stale", 1),
+        ("!gpu", 0),
+    ] {
+        let path = format!("/v1/nodes?on={on}");
+        let answer = server.call("GET", &path, &server.read, "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let nodes = answer.json()["nodes"].as_array().expect("nodes").len();
+        assert_eq!(nodes, expected, "{on}");
+    }
+    let wrong = server.call("GET", "/v1/nodes?on=gpu%20%26%26", &server.read, "").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.message().contains("cannot parse selector at character"), "{wrong:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_label_that_is_removed_and_set_is_there() {
     let node = Node::start().await;
     let server = &node.server;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use remuda_model::{
-    ClassName, Failure, Labels, LinkUrl, NodeId, NodeStatus, NodeView, Role, TaskId, TaskRecord,
-    TokenId,
+    ClassName, Failure, Labels, LinkUrl, NodeId, NodeStatus, NodeView, Role, Selector, TaskId,
+    TaskRecord, TokenId,
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ use super::{
         LabelText, Nodes, RotateAuthority, Scope, SetStatus, StartTask, StopTask, TaskList,
         TaskQuery, Token, Tokens, Version,
     },
-    transport::Call,
+    transport::{Call, encoded},
 };
 
 /// How long a request to a class, or a command to a task, may take unless it says so.
@@ -65,6 +65,17 @@ impl Client {
     /// All nodes, sorted by name.
     pub async fn nodes(&self) -> Result<Vec<NodeView>, Failure> {
         Ok(self.transport.json::<Nodes>(self.read("/v1/nodes")).await?.nodes)
+    }
+
+    /// The nodes that meet a condition on labels and facts at the moment, sorted by name; those
+    /// without a link too. None is no failure.
+    pub async fn nodes_on(&self, on: &Selector) -> Result<Vec<NodeView>, Failure> {
+        let stale = self.consistency == Consistency::Stale;
+        let call = Call::new(Method::GET, "/v1/nodes").query(&[
+            ("consistency", stale.then(|| "stale".to_owned())),
+            ("on", Some(encoded(&on.to_string()))),
+        ]);
+        Ok(self.transport.json::<Nodes>(call).await?.nodes)
     }
 
     /// One node.
