@@ -21,7 +21,7 @@ pub use file::{
 };
 pub use node::{
     AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,
-    ReadQuery, SetStatus,
+    NodesQuery, ReadQuery, SetStatus,
 };
 pub use output::{OutputLine, OutputQuery};
 pub use task::{

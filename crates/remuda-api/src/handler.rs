@@ -11,6 +11,8 @@ mod output;
 pub(crate) mod task;
 pub(crate) mod token;
 
+use std::time::Duration;
+
 use remuda_control::Consistency;
 use remuda_model::Failure;
 use serde_json::Value;
@@ -24,6 +26,21 @@ impl From<dto::Consistency> for Consistency {
             dto::Consistency::Stale => Self::Stale,
         }
     }
+}
+
+/// How long the answer of a class or a task is awaited unless the caller says so.
+const TIMEOUT_MS: u64 = 30_000;
+/// The longest that a caller may say.
+const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What the field `timeout_ms` of a body says.
+fn deadline(timeout_ms: Option<u64>) -> Result<Duration, Failure> {
+    let ms = timeout_ms.unwrap_or(TIMEOUT_MS);
+    if !(1..=MAX_TIMEOUT_MS).contains(&ms) {
+        let reason = format!("body: timeout_ms: expected 1 to {MAX_TIMEOUT_MS}");
+        return Err(Failure::invalid(reason));
+    }
+    Ok(Duration::from_millis(ms))
 }
 
 /// JSON on its way to a job class.

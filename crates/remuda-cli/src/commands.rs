@@ -10,6 +10,7 @@ mod connect;
 mod cp;
 mod debug;
 mod discovery;
+mod each;
 mod event;
 mod exec;
 mod input;

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
-use remuda_model::{ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, NodeView, Role, Roles};
+use remuda_model::{
+    ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, NodeView, Role, Roles, Selector,
+};
 use remuda_state::NodeRecord;
 use remuda_wire::message::control;
 use tokio::time::Instant;
@@ -47,6 +49,21 @@ impl Control {
         self.freshen(consistency).await?;
         let live = self.live_views().await;
         Ok(self.merge(live))
+    }
+
+    /// The nodes that meet a condition at the moment, by name; those without a link too.
+    ///
+    /// # Errors
+    ///
+    /// As [`nodes`](Self::nodes). That no node meets it is none.
+    pub async fn nodes_on(
+        &self,
+        on: &Selector,
+        consistency: Consistency,
+    ) -> Result<Vec<NodeView>, Failure> {
+        let mut nodes = self.nodes(consistency).await?;
+        nodes.retain(|node| node.meets(on));
+        Ok(nodes)
     }
 
     /// One node.

@@ -195,12 +195,12 @@ impl Control {
         self.ask_node(node, &json!({ "set_status": status.as_str() })).await.map(drop)
     }
 
-    /// Replaces or adds the labels of a node in `update`, then takes those of the names in `remove`
-    /// away. Returns all its labels.
+    /// Takes the labels of the names in `remove` away from a node, then replaces or adds those in
+    /// `update`. Returns all its labels.
     ///
     /// # Errors
     ///
-    /// As [`work`](Self::work).
+    /// As [`work`](Self::work). When the second half fails, the first one has been done.
     pub async fn set_labels(
         &self,
         node: &NodeId,
@@ -208,12 +208,12 @@ impl Control {
         remove: &[String],
     ) -> Result<Labels, Failure> {
         let mut labels = None;
+        if !remove.is_empty() {
+            labels = Some(self.ask_node(node, &json!({ "remove_labels": remove })).await?);
+        }
         if !update.is_empty() {
             let request = json!({ "update_labels": update.to_string() });
             labels = Some(self.ask_node(node, &request).await?);
-        }
-        if !remove.is_empty() {
-            labels = Some(self.ask_node(node, &json!({ "remove_labels": remove })).await?);
         }
         let reply = match labels {
             Some(reply) => reply,

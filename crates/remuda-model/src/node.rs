@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, Labels, LinkUrl, NodeId, Roles};
+use crate::{Generation, Labels, LinkUrl, NodeId, Roles, Selector};
 
 /// The seven states of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,4 +131,60 @@ pub struct NodeView {
     pub rtt_us: Option<u64>,
     /// Tasks that run on it.
     pub running_tasks: u32,
+}
+
+impl NodeView {
+    /// Whether the node meets a condition on its labels, its attributes, and the facts `node`, `role`,
+    /// `status`, `version` and `owner`. Every node is a `worker`; a control node is `control` as well.
+    pub fn meets(&self, on: &Selector) -> bool {
+        let mut facts: Vec<(&str, &str)> = vec![
+            ("node", self.id.as_str()),
+            ("role", "worker"),
+            ("status", self.status.as_str()),
+            ("version", &self.version),
+        ];
+        if self.roles.is_control() {
+            facts.push(("role", "control"));
+        }
+        if let Some(owner) = &self.owner {
+            facts.push(("owner", owner.as_str()));
+        }
+        facts.extend(self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        on.matches(&self.labels, &facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_facts_and_attributes_count() {
+        let node = NodeView {
+            id: "dev1".parse().unwrap(),
+            roles: Roles::CONTROL,
+            status: NodeStatus::Ready,
+            version: "1.2.3".to_owned(),
+            generation: Generation(1),
+            addresses: Vec::new(),
+            labels: "gpu;model=a100".parse().unwrap(),
+            attributes: [("os".to_owned(), "linux".to_owned())].into(),
+            stats: None,
+            owner: Some("dev2".parse().unwrap()),
+            via: None,
+            rtt_us: None,
+            running_tasks: 0,
+        };
+        for (text, expected) in [
+            ("gpu && model==a100", true),
+            ("role==control && role==worker", true),
+            ("os in (linux, freebsd) && status!=standby", true),
+            ("owner==dev2 && version==1.2.3 && node==dev1", true),
+            ("node==dev2", false),
+            ("owner!=dev2", false),
+            ("absent", false),
+        ] {
+            assert_eq!(node.meets(&text.parse().unwrap()), expected, "{text}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remuda_model::{ClassName, Failure, NodeId, TaskId};
+use remuda_model::{ClassName, Failure, NodeId, TaskEnd, TaskId};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{EventSink, Running, Task};
@@ -77,8 +77,11 @@ pub trait JobClass: Send + Sync + 'static {
         std::future::ready(())
     }
 
-    /// Sees an event of this class, on the control node that owns the worker. Events of one node
-    /// come in order; one may come again after a failure.
+    /// Sees an event that this class or one of its tasks has emitted, on the control node that owns
+    /// the worker. What one node reports comes in order, [`started`](Self::started) and
+    /// [`ended`](Self::ended) included; it may come again after a failure, and at another control
+    /// node when the worker has moved. A handler has 30 s for each; when it takes longer or
+    /// panics, this one is left out for it.
     fn event(
         &self,
         node: &NodeId,
@@ -86,6 +89,26 @@ pub trait JobClass: Send + Sync + 'static {
         event: Self::Event,
     ) -> impl Future<Output = ()> + Send {
         let _ = (node, task, event);
+        std::future::ready(())
+    }
+
+    /// Sees that a task of this class runs, where and as [`event`](Self::event) sees events. Only
+    /// what [`start`](Self::start) itself emits may come before.
+    fn started(&self, node: &NodeId, task: &TaskId) -> impl Future<Output = ()> + Send {
+        let _ = (node, task);
+        std::future::ready(())
+    }
+
+    /// Sees that a task of this class has ended, and how, after what its
+    /// [`work`](crate::Running::work) has emitted. An end is missing when an agent dies in the moment
+    /// in which the ended task is forgotten.
+    fn ended(
+        &self,
+        node: &NodeId,
+        task: &TaskId,
+        end: &TaskEnd,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (node, task, end);
         std::future::ready(())
     }
 }

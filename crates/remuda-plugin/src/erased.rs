@@ -26,7 +26,8 @@ pub trait Class: Send + Sync + 'static {
     fn recover(&self, task: RawTask) -> BoxFuture<'_, Result<Running, Failure>>;
     /// See [`JobClass::forget`].
     fn forget<'a>(&'a self, task: &'a TaskId) -> BoxFuture<'a, ()>;
-    /// See [`JobClass::event`]. Called with events whose body is of this class.
+    /// See [`JobClass::event`], [`JobClass::started`] and [`JobClass::ended`]. Called with events
+    /// whose body is of this class.
     fn event<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, ()>;
 }
 
@@ -86,10 +87,17 @@ impl<C: JobClass> Class for Erased<C> {
 
     fn event<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            if let EventBody::Class { task, payload, .. } = &event.body
-                && let Ok(body) = serde_json::from_str(payload)
-            {
-                self.class.event(&event.node, task.as_ref(), body).await;
+            let node = &event.node;
+            match &event.body {
+                EventBody::Class { task, payload, .. } => {
+                    // What another version of the class says may have another form.
+                    if let Ok(body) = serde_json::from_str(payload) {
+                        self.class.event(node, task.as_ref(), body).await;
+                    }
+                }
+                EventBody::TaskStarted { task, .. } => self.class.started(node, task).await,
+                EventBody::TaskEnded { task, end, .. } => self.class.ended(node, task, end).await,
+                EventBody::NodeStatus { .. } | EventBody::Gap { .. } => (),
             }
         })
     }

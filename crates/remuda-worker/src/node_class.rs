@@ -60,6 +60,7 @@ pub enum NodeRequest {
     /// Those of one job class.
     TasksOf(ClassName),
     /// Writes a file of at most 1 MiB: [`WriteFile`]; answered with its whole path.
+    #[serde(alias = "send_file")]
     WriteFile(WriteFile),
     /// What is in a file of at most 1 MiB, in base 64.
     ReadFile(String),
@@ -241,6 +242,11 @@ mod tests {
 
     #[test]
     fn requests_are_short_json() {
+        let source = Some("() => 1".to_owned());
+        let call = NodeRequest::Call(Call { source, ..Call::default() });
+        let (path, data_base64) = ("/a".to_owned(), String::new());
+        let file = WriteFile { path, data_base64, mode: None, keep_existing: false };
+        let file = NodeRequest::WriteFile(file);
         for (json, request) in [
             (r#""info""#, NodeRequest::Info),
             (r#"{"set_status":"standby"}"#, NodeRequest::SetStatus(NodeStatus::Standby)),
@@ -251,6 +257,10 @@ mod tests {
                 NodeRequest::Put { key: "k".to_owned(), value: serde_json::json!([1]) },
             ),
             (r#""tasks""#, NodeRequest::Tasks),
+            (r#"{"call":{"source":"() => 1"}}"#, call.clone()),
+            (r#"{"spawn_call":{"source":"() => 1"}}"#, call),
+            (r#"{"write_file":{"path":"/a","data_base64":""}}"#, file.clone()),
+            (r#"{"send_file":{"path":"/a","data_base64":""}}"#, file),
             (r#"{"tasks_of":"exec"}"#, NodeRequest::TasksOf("exec".parse().expect("a name"))),
             (r#""debug""#, NodeRequest::Debug),
         ] {

@@ -10,7 +10,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use remuda_link::{Endpoint, KeyId, Link, Router};
-use remuda_model::{Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles};
+use remuda_model::{
+    Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles,
+};
 use remuda_plugin::{ClassTable, erase};
 use remuda_runtime::Supervisor;
 use tokio::sync::{mpsc, watch};
@@ -26,6 +28,7 @@ use crate::{
     node_class::{self, DataBook, NodeClass, Slot},
     owner::{self, Dialler, News},
     serve, spool,
+    status::Wanted,
     store::{Loaded, Store},
     tasks::{self, Setup},
 };
@@ -298,6 +301,22 @@ impl Worker {
     /// What the node shows, now and later.
     pub fn status(&self) -> watch::Receiver<NodeStatus> {
         self.agent.tasks.status()
+    }
+
+    /// Wishes to be ready, standby or stopped, as a request from the cluster does: the wish is on
+    /// disk when this returns, is told to the owner, and is kept over restarts. Returns what the node
+    /// shows now: `stopping` while tasks run, `connecting` while it looks for its owner.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](remuda_model::ErrorKind::Invalid) for another status; what the disk says; with
+    /// the code `shutting_down` or `shut_down_meanwhile` when the worker ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the wish may have been taken or not.
+    pub async fn set_status(&self, status: NodeStatus) -> Result<NodeStatus, Failure> {
+        self.agent.tasks.want(Wanted::from_status(status)?).await
     }
 
     /// Takes no more tasks and waits until none runs, at most for `limit`. Tells whether none runs.

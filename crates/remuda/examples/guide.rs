@@ -2,7 +2,7 @@
 //! called there.
 //!
 //! ```sh
-//! remuda dev -- cargo run -p remuda --example guide
+//! remuda dev -- sh -c 'remuda node label dev4 gpu && cargo run -p remuda --example guide'
 //! ```
 #![expect(clippy::print_stdout, reason = "an example speaks to its reader")]
 
@@ -17,9 +17,8 @@ use serde_json::json;
 async fn main() -> Result<()> {
     // The address and the token come from REMUDA_ADDR and REMUDA_TOKEN.
     let client = Client::from_env()?;
-    let nodes = client.nodes().await?;
-    let labelled = nodes.iter().find(|node| node.labels.to_string().contains("gpu"));
-    let node = &labelled.or(nodes.first()).context("a cluster has nodes")?.id;
+    let nodes = client.nodes_on(&"gpu && status==ready".parse()?).await?;
+    let node = &nodes.first().context("no node that is ready has the label `gpu`")?.id;
 
     let info = client.request(node, &"node".parse()?, json!("info"), None).await?;
     println!("{node} runs {}", info["kernel"]);

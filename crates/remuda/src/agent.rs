@@ -22,7 +22,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use remuda_control::Control;
 use remuda_link::{Endpoint, Link};
-use remuda_model::{LinkUrl, NodeId, NodeStatus, Role};
+use remuda_model::{Failure, LinkUrl, NodeId, NodeStatus, Role};
 use remuda_runtime::Supervisor;
 use remuda_worker::Worker;
 use tokio::sync::watch;
@@ -86,6 +86,22 @@ impl Agent {
     /// Its status.
     pub fn status(&self) -> watch::Receiver<NodeStatus> {
         self.worker.status()
+    }
+
+    /// Wishes to be ready, standby or stopped, as `remuda node` does from elsewhere: the node so takes
+    /// itself out, and in again. Returns what it shows now: `stopping` while tasks run, `connecting`
+    /// while it looks for its owner. The wish is kept over restarts.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`](remuda_model::ErrorKind::Invalid) for another status; what the disk says, or that
+    /// the agent ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the wish may have been taken or not.
+    pub async fn set_status(&self, status: NodeStatus) -> Result<NodeStatus, Failure> {
+        self.worker.set_status(status).await
     }
 
     /// Its control side, when it is a control node: every use case of the cluster, in process.

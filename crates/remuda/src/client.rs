@@ -17,6 +17,7 @@ mod calls;
 mod config;
 mod connection;
 mod files;
+mod node_class;
 mod stream;
 mod tls;
 mod transport;
@@ -27,6 +28,8 @@ mod tests;
 pub use config::{Ca, ClientConfig};
 pub use files::LocalFile;
 pub use remuda_api::dto;
+pub use remuda_driver_wasm::{Grants, Load, Loaded, Quota};
+pub use remuda_worker::Call;
 pub use stream::{EventMessage, EventStream, FileLines, OutputStream};
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Nodes: what may be asked of them and what they answer.
 
-use remuda_model::{ClassName, Labels, LinkUrl, NodeId, NodeStatus, NodeView};
+use remuda_model::{ClassName, Labels, LinkUrl, NodeId, NodeStatus, NodeView, Selector};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -19,6 +19,21 @@ pub struct ReadQuery {
     pub consistency: Consistency,
 }
 
+/// Which nodes to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct NodesQuery {
+    /// `stale` answers from what the control node knows, even without a leader.
+    #[serde(default)]
+    #[param(inline, required = false)]
+    pub consistency: Consistency,
+    /// Only nodes that meet this condition on labels and facts, such as `gpu && status==ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub on: Option<Selector>,
+}
+
 /// Query of removals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +45,7 @@ pub struct ForceQuery {
     pub force: bool,
 }
 
-/// All nodes.
+/// Nodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Nodes {
     /// Sorted by name.

@@ -78,6 +78,9 @@ pub struct StartTask {
 pub struct CommandRequest {
     /// In the words of its class.
     pub payload: Value,
+    /// How long to wait for the answer: 30,000 unless said otherwise, at most a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// Asks a task to end.

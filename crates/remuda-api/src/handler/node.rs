@@ -1,36 +1,33 @@
 //! Nodes.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State, http::StatusCode};
-use remuda_model::{Failure, NodeId, NodeView};
+use remuda_model::{NodeId, NodeView};
 use remuda_wire::message::work;
 
-use super::{from_class, to_class};
+use super::{deadline, from_class, to_class};
 use crate::{
     answer::Answer,
     api::{Api, unexpected},
     described,
     dto::{
         AddNode, AddedNode, ClassReply, ClassRequest, ForceQuery, LabelChange, LabelText, Nodes,
-        ReadQuery, SetStatus,
+        NodesQuery, ReadQuery, SetStatus,
     },
     extract::{Args, Json as Body, Params},
 };
 
-/// How long a request to a class may take unless it says so.
-const REQUEST_TIMEOUT_MS: u64 = 30_000;
-/// The longest that it may ask for.
-const MAX_REQUEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// All nodes
-#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(ReadQuery),
+/// All nodes, or those that meet a condition
+#[utoipa::path(get, path = "/v1/nodes", tag = "nodes", params(NodesQuery),
     responses((status = 200, body = Nodes)))]
 pub(crate) async fn list_nodes(
     State(api): State<Api>,
-    Params(query): Params<ReadQuery>,
+    Params(query): Params<NodesQuery>,
 ) -> Answer<Json<Nodes>> {
-    let nodes = api.control().nodes(query.consistency.into()).await?;
+    let consistency = query.consistency.into();
+    let nodes = match &query.on {
+        None => api.control().nodes(consistency).await?,
+        Some(on) => api.control().nodes_on(on, consistency).await?,
+    };
     Ok(Json(Nodes { nodes }))
 }
 
@@ -105,15 +102,9 @@ pub(crate) async fn request_class(
     Args(node): Args<NodeId>,
     Body(request): Body<ClassRequest>,
 ) -> Answer<Json<ClassReply>> {
-    let timeout_ms = request.timeout_ms.unwrap_or(REQUEST_TIMEOUT_MS);
-    if timeout_ms == 0 || timeout_ms > MAX_REQUEST_TIMEOUT_MS {
-        return Err(Failure::invalid(format!(
-            "body: timeout_ms: expected 1 to {MAX_REQUEST_TIMEOUT_MS}"
-        ))
-        .into());
-    }
+    let deadline = deadline(request.timeout_ms)?;
     let op = work::Op::Request { class: request.class, payload: to_class(&request.payload) };
-    match api.work(&node, op, Duration::from_millis(timeout_ms)).await? {
+    match api.work(&node, op, deadline).await? {
         work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
         other => Err(unexpected(&other).into()),
     }

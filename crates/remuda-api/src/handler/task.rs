@@ -6,7 +6,7 @@ use remuda_model::{Failure, TaskId, TaskRecord};
 use remuda_wire::message::work;
 
 use super::{
-    from_class,
+    deadline, from_class,
     output::{self, Output},
     to_class,
 };
@@ -95,9 +95,10 @@ pub(crate) async fn command_task(
     Params(query): Params<NodeQuery>,
     Body(request): Body<CommandRequest>,
 ) -> Answer<Json<ClassReply>> {
+    let deadline = deadline(request.timeout_ms)?;
     let node = api.locate(&task, query.node).await?;
     let op = work::Op::Command { task, payload: to_class(&request.payload) };
-    match api.work(&node, op, WORK_DEADLINE).await? {
+    match api.work(&node, op, deadline).await? {
         work::Done::Payload(bytes) => Ok(Json(from_class(&bytes)?)),
         other => Err(unexpected(&other).into()),
     }

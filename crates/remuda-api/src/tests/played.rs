@@ -11,7 +11,8 @@ use remuda_plugin::{
 };
 use tokio::sync::watch;
 
-/// `cat` repeats its standard input, `wait` waits to be stopped, `refuse` is not started.
+/// `cat` repeats its standard input, `wait` waits to be stopped, `mute` does and answers no command,
+/// `refuse` is not started.
 pub(super) struct Played {
     pub(super) dir: PathBuf,
     /// The tasks that have ended, each with the grace it was given if it was stopped.
@@ -58,9 +59,14 @@ async fn play(
         write(Source::Stderr, b"waiting");
     }
     task.emit(&argv[0]).await;
+    let mut unanswered = Vec::new();
     let (status, grace) = loop {
         match task.next().await {
             Some(Input::Command(command)) => {
+                if argv[0] == "mute" {
+                    unanswered.push(command.reply);
+                    continue;
+                }
                 let end = matches!(command.body, ExecCommand::CloseStdin);
                 if let ExecCommand::Stdin(text) = &command.body {
                     write(Source::Stdout, &STANDARD.decode(text).expect("base64"));

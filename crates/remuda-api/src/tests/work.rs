@@ -128,6 +128,26 @@ async fn an_open_input_is_fed_by_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_to_a_task_waits_as_long_as_it_says() {
+    let node = Node::start().await;
+    let server = &node.server;
+    let task = r#"{"node":"c1","class":"exec","spec":{"argv":["mute"]},"id":"t1"}"#;
+    let made = server.call("POST", "/v1/tasks", &server.operate, task).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = "/v1/tasks/t1/commands?node=c1";
+    let body = r#"{"payload":"close_stdin","timeout_ms":20}"#;
+    let late = server.call("POST", path, &server.operate, body).await;
+    assert_eq!((late.status, late.code().as_str()), (504, "timed_out"), "{late:?}");
+    for timeout_ms in [0, 86_400_001] {
+        let body = json!({"payload": "close_stdin", "timeout_ms": timeout_ms}).to_string();
+        let wrong = server.call("POST", path, &server.operate, &body).await;
+        assert_eq!(wrong.status, 400, "{wrong:?}");
+        assert_eq!(wrong.message(), "body: timeout_ms: expected 1 to 86400000");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_status_and_labels_reach_the_node() {
     let node = Node::start().await;
     let server = &node.server;
@@ -148,6 +168,46 @@ async fn requests_status_and_labels_reach_the_node() {
     let answer = server.call("POST", "/v1/tasks", &server.operate, task).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(server.call("POST", "/v1/tasks", &server.operate, task).await.status, 409, "twice");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_chosen_by_labels_and_facts() {
+    let node = Node::start().await;
+    let server = &node.server;
+    let labels = r#"{"update":"gpu;model=a100"}"#;
+    server.call("PATCH", "/v1/nodes/c1/labels", &server.operate, labels).await;
+    for (on, expected) in [
+        ("gpu%20%26%26%20status%3D%3Dready", 1),
+        ("model%3D%3Da100", 1),
+        ("role%3D%3Dcontrol%20%26%26%20node%20in%20(c1,%20c2)&consistency=stale", 1),
+        ("!gpu", 0),
+    ] {
+        let path = format!("/v1/nodes?on={on}");
+        let answer = server.call("GET", &path, &server.read, "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let nodes = answer.json()["nodes"].as_array().expect("nodes").len();
+        assert_eq!(nodes, expected, "{on}");
+    }
+    let wrong = server.call("GET", "/v1/nodes?on=gpu%20%26%26", &server.read, "").await;
+    assert_eq!(wrong.status, 400);
+    assert!(wrong.message().contains("cannot parse selector at character"), "{wrong:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_is_removed_and_set_is_there() {
+    let node = Node::start().await;
+    let server = &node.server;
+    for (body, expected) in [
+        (r#"{"update":"x;a=1,y"}"#, "x;a=1,y"),
+        // Away with the old one, and its place in the order; then the new one.
+        (r#"{"update":"x;b=2","remove":["x"]}"#, "y,x;b=2"),
+        (r#"{"remove":["x","y"]}"#, ""),
+    ] {
+        let answer = server.call("PATCH", "/v1/nodes/c1/labels", &server.operate, body).await;
+        assert_eq!((answer.status, answer.json()), (200, json!({"labels": expected})), "{body}");
+    }
     node.stop().await;
 }
 

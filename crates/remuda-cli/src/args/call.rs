@@ -1,9 +1,9 @@
 //! `remuda call`.
 
 use clap::Args;
-use remuda_model::{ClassName, NodeId, Selector, Span};
+use remuda_model::{ClassName, NodeId, Span};
 
-use super::{Connect, Format};
+use super::{Connect, Format, Many};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,18 +19,11 @@ pub(crate) struct CallArgs {
     /// @FILE with a function in JavaScript, or the function itself; then its arguments
     #[arg(required = true, value_name = "[NODE] FUNCTION [ARG]…", allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
-    /// Every node that meets this condition
-    #[arg(long, value_name = "SELECTOR", conflicts_with = "all")]
-    pub(crate) on: Option<Selector>,
-    /// Every node
-    #[arg(long)]
-    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) many: Many,
     /// How long the function may run
     #[arg(long, value_name = "SPAN", default_value = "10s")]
     pub(crate) timeout: Span,
-    /// On how many nodes at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) parallel: u16,
     #[command(flatten)]
     pub(crate) format: Format,
     #[command(flatten)]
@@ -74,14 +67,7 @@ impl<'a> Function<'a> {
 
 impl CallArgs {
     pub(crate) fn read(&self) -> Result<CallWords<'_>, String> {
-        let (node, rest) = match self.words.split_first() {
-            _ if self.all || self.on.is_some() => (None, self.words.as_slice()),
-            Some((node, rest)) => {
-                let name = node.parse::<NodeId>();
-                (Some(name.map_err(|error| error.to_string())?), rest)
-            }
-            None => (None, self.words.as_slice()),
-        };
+        let (node, rest) = self.many.split(&self.words)?;
         let (function, args) = rest.split_first().ok_or("the function is missing")?;
         Ok(CallWords { node, function: Function::read(function), args })
     }

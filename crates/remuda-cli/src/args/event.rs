@@ -7,11 +7,13 @@ use super::{Connect, Format};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --follow, prints the events of a node that are still kept, and ends after a second of silence.
+Without --follow, prints the events of a node or a task that are still kept, and ends after a second of
+silence. The node of a task that is forgotten already has to be named.
 
 Examples:
   remuda event --follow
-  remuda event --node dev1 --after 0")]
+  remuda event --node dev1 --after 0
+  remuda event --task nap")]
 pub(crate) struct EventArgs {
     /// Go on until interrupted
     #[arg(long, short)]

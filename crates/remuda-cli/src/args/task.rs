@@ -3,25 +3,27 @@
 use clap::Subcommand;
 use remuda_model::{ClassName, NodeId, Span, TaskId};
 
-use super::{Connect, Format, Raw};
+use super::{Connect, Format, Many, Raw};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TaskCommand {
     /// Start a task of a job class
-    #[command(
-        after_help = "Example:\n  remuda task start dev1 exec '{\"argv\": [\"sleep\", \"60\"]}' --id nap"
-    )]
+    #[command(after_help = "\
+With --on and --all there is one line for each node, and the exit code is 7 when some of them failed.
+
+Examples:
+  remuda task start dev1 exec '{\"argv\": [\"sleep\", \"60\"]}' --id nap
+  remuda task start --on gpu function '{\"source\": \"() => 42\"}'")]
     Start {
-        /// Name of the node
-        node: NodeId,
-        /// Name of the job class
-        class: ClassName,
-        /// What to do, in the words of the class; `-` reads it from the standard input
-        #[arg(value_name = "JSON", default_value = "null", hide_default_value = true)]
-        spec: String,
-        /// Id of the task; a fresh one unless given
+        /// Name of the node, unless --on or --all; then the name of the job class; then what to do, in
+        /// the words of the class, where `-` reads it from the standard input
+        #[arg(required = true, num_args = 1..=3, value_name = "[NODE] CLASS [JSON]")]
+        words: Vec<String>,
+        /// Id of the task, the same on every node; a fresh one for each unless given
         #[arg(long)]
         id: Option<TaskId>,
+        #[command(flatten)]
+        many: Many,
         #[command(flatten)]
         format: Format,
         #[command(flatten)]
@@ -72,6 +74,9 @@ pub(crate) enum TaskCommand {
         /// The message in the words of its class; `-` reads it from the standard input
         #[arg(value_name = "JSON")]
         payload: String,
+        /// How long to wait for the answer; 30s unless given
+        #[arg(long, value_name = "SPAN")]
+        timeout: Option<Span>,
     },
     /// Ask tasks to end, and end them by force after a while
     #[command(after_help = "Example:\n  remuda task stop nap --grace 5s")]

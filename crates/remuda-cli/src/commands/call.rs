@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use remuda::client::Client;
 use remuda_model::{ClassName, ErrorKind, Failure, NodeId};
 use serde_json::{Value, json};
 
-use super::{connect::client, select};
+use super::{connect::client, each::each, select};
 use crate::{
     args::{CallArgs, Function},
     environment::Environment,
-    error::{PARTIAL, Report, Stop},
+    error::{Report, Stop},
     output::{Printer, escape_line, note},
 };
 
@@ -36,33 +35,17 @@ pub(super) async fn run(args: CallArgs, environment: &Environment) -> Result<(),
             printer.json(result)
         }?);
     }
-    let nodes = select::nodes(&client, args.on.as_ref()).await?;
+    let nodes = select::nodes(&client, args.many.on.as_ref()).await?;
     let (client, request, args) = (&client, &request, &args);
-    let calls = futures_util::stream::iter(&nodes)
-        .map(|node| async move { (node, request.send(client, node, args).await) });
-    let mut calls = calls.buffer_unordered(usize::from(args.parallel));
-    let mut n_failed = 0;
-    while let Some((node, reply)) = calls.next().await {
-        n_failed += usize::from(reply.is_err());
-        print(printer, node, reply)?;
-    }
-    note(&format!("{} ok, {n_failed} failed, {} nodes", nodes.len() - n_failed, nodes.len()));
-    if n_failed > 0 { Err(Stop::Exit(PARTIAL)) } else { Ok(()) }
-}
-
-fn print(printer: Printer, node: &NodeId, reply: Result<Value, Failure>) -> Result<(), Stop> {
-    match reply {
-        Ok(reply) if printer.is_json() => {
+    let ask = |node| async move { request.send(client, &node, args).await };
+    each(&nodes, args.many.parallel, printer, ask, |node, reply: Value| {
+        if printer.is_json() {
             let line = json!({ "node": node, "result": reply["result"], "log": reply["log"] });
-            printer.json_line(&line)?;
+            return printer.json_line(&line);
         }
-        Ok(reply) => printer.line(&format!("{node} | {}", reply["result"]))?,
-        Err(error) if printer.is_json() => {
-            printer.json_line(&json!({ "node": node, "error": error }))?;
-        }
-        Err(error) => note(&format!("{node}: {}", escape_line(&error.message))),
-    }
-    Ok(())
+        printer.line(&format!("{node} | {}", reply["result"]))
+    })
+    .await
 }
 
 /// What a class is asked.

@@ -20,8 +20,13 @@ const SILENCE: Duration = Duration::from_secs(1);
 pub(super) async fn run(args: EventArgs, environment: &Environment) -> Result<(), Stop> {
     let client = client(&args.connect, environment)?;
     let printer = Printer::new(args.format);
-    let after = args.after.or_else(|| (args.node.is_some() && !args.follow).then_some(0));
-    let query = EventQuery { node: args.node, class: args.class, task: args.task, after };
+    let mut node = args.node;
+    if let (None, Some(task), false) = (&node, &args.task, args.follow) {
+        // What is kept of a task is kept with the events of its node.
+        node = Some(client.task(task, None).await?.node);
+    }
+    let after = args.after.or_else(|| (node.is_some() && !args.follow).then_some(0));
+    let query = EventQuery { node, class: args.class, task: args.task, after };
     if args.follow {
         return follow(&client, &query, printer).await;
     }

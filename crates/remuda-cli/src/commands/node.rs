@@ -4,7 +4,7 @@ use remuda::client::Client;
 use remuda_model::{NodeId, NodeStatus, NodeView};
 use serde_json::json;
 
-use super::{connect::client, select};
+use super::connect::client;
 use crate::{
     args::{Format, NodeCommand, StatusArgs},
     environment::Environment,
@@ -15,8 +15,11 @@ use crate::{
 pub(super) async fn run(command: NodeCommand, environment: &Environment) -> Result<(), Stop> {
     match command {
         NodeCommand::List { on, stale, format, connect } => {
-            let mut nodes = reading(client(&connect, environment)?, stale).nodes().await?;
-            nodes.retain(|node| on.as_ref().is_none_or(|on| select::matches(on, node)));
+            let client = reading(client(&connect, environment)?, stale);
+            let nodes = match &on {
+                Some(on) => client.nodes_on(on).await?,
+                None => client.nodes().await?,
+            };
             Ok(print_list(Printer::new(format), &nodes)?)
         }
         NodeCommand::Show { node, stale, format, connect } => {

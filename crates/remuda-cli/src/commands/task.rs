@@ -4,27 +4,25 @@ use remuda::client::{
     Client,
     dto::{OutputLine, StartTask, TaskQuery},
 };
-use remuda_model::{TaskId, TaskRecord};
+use remuda_model::{ErrorKind, TaskId, TaskRecord};
 use remuda_runtime::wall_ms;
 use serde_json::json;
 
-use super::{connect::client, exec::Sink, input, node::done};
+use super::{connect::client, each::each, exec::Sink, input, node::done, select};
 use crate::{
-    args::{TaskArgs, TaskCommand},
+    args::{Many, TaskArgs, TaskCommand, ToClass},
     environment::Environment,
-    error::{PARTIAL, Stop},
+    error::{PARTIAL, Report, Stop},
     output::{Printer, Table, ago, clock_time, fields, note},
 };
 
 pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Result<(), Stop> {
     match command {
-        TaskCommand::Start { node, class, spec, id, format, connect } => {
+        TaskCommand::Start { words, id, many, format, connect } => {
+            let words = ToClass::read(&words, &many)
+                .map_err(|reason| Report::new(ErrorKind::Invalid, reason))?;
             let client = client(&connect, environment)?;
-            // An id of our own makes it safe to ask again after a lost answer.
-            let id = Some(id.unwrap_or_else(TaskId::random));
-            let task = StartTask { node, class, spec: input::json(&spec).await?, id };
-            let record = client.start_task(&task).await?;
-            Ok(Printer::new(format).value(&record, |record| record.id.to_string())?)
+            start(&client, words, id, &many, Printer::new(format)).await
         }
         TaskCommand::List { node, class, running, format, connect } => {
             let client = client(&connect, environment)?;
@@ -41,10 +39,11 @@ pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Resu
             let sink = Sink::plain(task.format, raw);
             logs(&client, &task, (offset, follow), sink).await
         }
-        TaskCommand::Send { task, payload } => {
+        TaskCommand::Send { task, payload, timeout } => {
             let payload = input::json(&payload).await?;
             let client = client(&task.connect, environment)?;
-            let reply = client.command(&task.task, task.node.as_ref(), payload).await?;
+            let timeout = timeout.map(|span| span.0);
+            let reply = client.command(&task.task, task.node.as_ref(), payload, timeout).await?;
             let printer = Printer::new(task.format);
             // Most classes have nothing to say to most commands.
             if reply.is_null() && !printer.is_json() {
@@ -65,6 +64,36 @@ pub(super) async fn run(command: TaskCommand, environment: &Environment) -> Resu
             Ok(done(args.format, &json!({ "task": args.task, "removed": true }), &words)?)
         }
     }
+}
+
+/// Starts a task on one node, or one on each of many.
+async fn start(
+    client: &Client,
+    words: ToClass<'_>,
+    id: Option<TaskId>,
+    many: &Many,
+    printer: Printer,
+) -> Result<(), Stop> {
+    let spec = input::json(words.payload).await?;
+    let task = |node| {
+        // An id of our own makes it safe to ask again after a lost answer.
+        let id = Some(id.clone().unwrap_or_else(TaskId::random));
+        StartTask { node, class: words.class.clone(), spec: spec.clone(), id }
+    };
+    if let Some(node) = words.node.clone() {
+        let record = client.start_task(&task(node)).await?;
+        return Ok(printer.value(&record, |record| record.id.to_string())?);
+    }
+    let nodes = select::nodes(client, many.on.as_ref()).await?;
+    let task = &task;
+    let ask = |node| async move { client.start_task(&task(node)).await };
+    each(&nodes, many.parallel, printer, ask, |node, record| {
+        if printer.is_json() {
+            return printer.json_line(&json!({ "node": node, "task": record }));
+        }
+        printer.line(&format!("{node} | {}", record.id))
+    })
+    .await
 }
 
 async fn list(client: &Client, query: &TaskQuery, printer: Printer) -> Result<(), Stop> {

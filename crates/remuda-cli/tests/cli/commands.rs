@@ -1,5 +1,6 @@
 //! Commands against an API of paper.
 
+use remuda_model::{NodeView, Selector};
 use serde_json::{Value, json};
 
 use crate::{api::Api, run::World};
@@ -12,9 +13,18 @@ fn node(id: &str, labels: &str, status: &str) -> Value {
     })
 }
 
-fn nodes() -> (u16, String) {
-    let nodes =
-        [node("a", "gpu", "ready"), node("bb", "", "standby"), node("c", "gpu;x=1", "ready")];
+/// All nodes, or those that meet the condition in the query.
+fn nodes(what: &str) -> (u16, String) {
+    let all = [node("a", "gpu", "ready"), node("bb", "", "standby"), node("c", "gpu;x=1", "ready")];
+    let on = what.strip_prefix("GET /v1/nodes?on=").map(|on| {
+        let text = percent_encoding::percent_decode_str(on).decode_utf8().unwrap();
+        text.parse::<Selector>().unwrap()
+    });
+    let meets = |node: &&Value| {
+        let view: NodeView = serde_json::from_value((*node).clone()).unwrap();
+        on.as_ref().is_none_or(|on| view.meets(on))
+    };
+    let nodes: Vec<_> = all.iter().filter(meets).collect();
     (200, json!({ "nodes": nodes }).to_string())
 }
 
@@ -42,7 +52,7 @@ fn world(api: &Api) -> World {
 
 #[test]
 fn nodes_as_a_table_and_as_json() {
-    let api = Api::serve(|_what, _body| nodes());
+    let api = Api::serve(|what, _body| nodes(what));
     let outcome = world(&api).run(&["node", "list", "--on", "gpu && status==ready && os==linux"]);
     assert_eq!(
         outcome.stdout,
@@ -83,7 +93,7 @@ fn the_code_of_a_command_on_one_node_is_ours() {
 #[test]
 fn several_nodes_answer_side_by_side() {
     let api = Api::serve(|what, _body| match what {
-        "GET /v1/nodes" => nodes(),
+        what if what.starts_with("GET /v1/nodes") => nodes(what),
         "POST /v1/nodes/a/exec" => output("b25lCnR3bw==", &exited(0)),
         "POST /v1/nodes/bb/exec" => output("eA==", &exited(3)),
         _ => failure(503, "not_connected", "no link"),
@@ -121,6 +131,98 @@ fn requests_take_json_from_anywhere() {
     assert_eq!(outcome.stdout, "{\n  \"get\": \"k\"\n}\n");
     let outcome = world(&api).run_with_input(&["request", "a", "node", "-", "--json"], "[1, 2]");
     assert_eq!(outcome.stdout, "[1,2]\n");
+}
+
+#[test]
+fn a_message_to_a_task_says_how_long_it_waits() {
+    let api = Api::serve(|_what, _body| (200, r#"{"reply":null}"#.to_owned()));
+    for (options, body) in [
+        (&["--timeout", "90s"][..], r#"{"payload":1,"timeout_ms":90000}"#),
+        (&[], r#"{"payload":1}"#),
+    ] {
+        let outcome = world(&api).run(&[&["task", "send", "t1", "1"], options].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{}", outcome.stderr);
+        let expected = format!("POST /v1/tasks/t1/commands {body}");
+        assert_eq!(api.asked().last(), Some(&expected));
+    }
+}
+
+#[test]
+fn the_events_of_a_task_are_those_that_its_node_keeps() {
+    let record = json!({
+        "id": "t1", "class": "exec", "node": "bb", "generation": 1, "state": "running",
+        "end": null, "summary": "", "started_ms": 1, "ended_ms": null,
+    });
+    let event = json!({
+        "node": "bb", "seq": 4, "generation": 1, "time_ms": 0,
+        "body": {"task_started": {"class": "exec", "task": "t1"}},
+    });
+    let events = format!("event: event\nid: bb:4\ndata: {event}\n\n");
+    let api = Api::serve(move |what, _body| match what {
+        "GET /v1/tasks/t1" => (200, record.to_string()),
+        "GET /v1/events?node=bb&task=t1&after=0" => (200, events.clone()),
+        _ => failure(404, "not_found", "no such task"),
+    });
+    let outcome = world(&api).run(&["event", "--task", "t1"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.ends_with("bb  #4  started exec task t1\n"), "{}", outcome.stdout);
+    let outcome = world(&api).run(&["event", "--task", "t2"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (3, ""));
+    assert!(outcome.stderr.contains("no such task"), "{}", outcome.stderr);
+}
+
+#[test]
+fn many_nodes_are_asked_side_by_side() {
+    let api = Api::serve(|what, body| match what {
+        "POST /v1/nodes/bb/requests" => failure(503, "not_connected", "no link"),
+        what if what.starts_with("GET /v1/nodes") => nodes(what),
+        _ => (200, body.replace("payload", "reply")),
+    });
+    let ask = |options: &[&str]| world(&api).run(&[&["request"], options].concat());
+    let outcome = ask(&["--all", "--parallel", "1", "node", "{\"get\": \"k\"}"]);
+    assert_eq!(outcome.stdout, "a | {\"get\":\"k\"}\nc | {\"get\":\"k\"}\n");
+    assert_eq!(outcome.stderr, "bb: no link\n2 ok, 1 failed, 3 nodes\n");
+    assert_eq!(outcome.code, 7);
+    let outcome = ask(&["--on", "gpu && !x", "node", "1", "--json", "--timeout", "2s"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "{\"node\":\"a\",\"reply\":1}\n"));
+    let sent = "POST /v1/nodes/a/requests {\"class\":\"node\",\"payload\":1,\"timeout_ms\":2000}";
+    assert_eq!(api.asked().last().map(String::as_str), Some(sent));
+    let outcome = ask(&["--on", "absent", "node"]);
+    assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+    let outcome = ask(&["--all", "a", "node", "1"]);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("no node is named"), "{}", outcome.stderr);
+}
+
+#[test]
+fn tasks_start_on_many_nodes_each_with_its_own_id() {
+    let api = Api::serve(|what, body| {
+        if what != "POST /v1/tasks" {
+            return nodes(what);
+        }
+        let task: Value = serde_json::from_str(body).unwrap();
+        let record = json!({
+            "id": task["id"], "class": task["class"], "node": task["node"], "generation": 1,
+            "state": "running", "end": null, "summary": "", "started_ms": 1, "ended_ms": null,
+        });
+        (201, record.to_string())
+    });
+    let start = |options: &[&str]| world(&api).run(&[&["task", "start"], options].concat());
+    let outcome = start(&["--on", "gpu", "--parallel", "1", "--json", "exec", "7"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    let lines: Vec<Value> =
+        outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |line: &Value| (line["node"].clone(), line["task"]["node"].clone());
+    assert_eq!(
+        lines.iter().map(of).collect::<Vec<_>>(),
+        [(json!("a"), json!("a")), (json!("c"), json!("c"))]
+    );
+    assert_ne!(lines[0]["task"]["id"], lines[1]["task"]["id"]);
+    let outcome = start(&["--all", "--parallel", "1", "--id", "nap", "exec"]);
+    assert_eq!(outcome.stdout, "a | nap\nbb | nap\nc | nap\n");
+    assert_eq!(outcome.stderr, "3 ok, 0 failed, 3 nodes\n");
+    let outcome = start(&["bb", "exec", "--id", "nap"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "nap\n"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remuda_link::{Link, Priority, Stream, StreamError, code};
-use remuda_model::{ClassName, Event, EventBody, Generation, NodeId, NodeStatus, TaskId};
+use remuda_model::{ClassName, Event, EventBody, Generation, NodeId, NodeStatus, TaskEnd, TaskId};
 use remuda_plugin::{JobClass, erase};
 use remuda_state::Scope;
 use remuda_wire::message::{EVENTS, control::Subscribe};
@@ -115,6 +115,73 @@ async fn job_classes_see_their_events_in_order_even_after_one_panics() {
     }
     acknowledged(&worker, 14).await;
     cluster.stop().await;
+}
+
+/// Hears of its tasks.
+struct Overseer(mpsc::Sender<String>);
+
+impl JobClass for Overseer {
+    const NAME: &'static str = "overseer";
+    type Request = ();
+    type Reply = ();
+    type Spec = ();
+    type Command = ();
+    type CommandReply = ();
+    type Event = String;
+
+    async fn event(&self, _node: &NodeId, task: Option<&TaskId>, event: String) {
+        let task = task.map(ToString::to_string).unwrap_or_default();
+        self.0.send(format!("{task}: {event}")).await.expect("the test listens");
+    }
+
+    async fn started(&self, node: &NodeId, task: &TaskId) {
+        self.0.send(format!("{task} runs on {node}")).await.expect("the test listens");
+    }
+
+    async fn ended(&self, _node: &NodeId, task: &TaskId, end: &TaskEnd) {
+        assert!(*end != TaskEnd::Stopped, "this one is unlucky");
+        self.0.send(format!("{task} ended: {end}")).await.expect("the test listens");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn job_classes_see_the_starts_and_ends_of_their_tasks_in_order_with_their_events() {
+    let (heard, mut hears) = mpsc::channel(64);
+    let cluster = Cluster::with_classes(&["c1"], vec![erase(Overseer(heard))]).await;
+    let worker = FakeWorker::start(&cluster, "w1");
+    worker.connected().await;
+    let (class, other): (ClassName, ClassName) =
+        (Overseer::NAME.parse().expect("a class"), "other".parse().expect("a class"));
+    let task = |name: &str| name.parse::<TaskId>().expect("an id");
+    let started =
+        |class: &ClassName, name| EventBody::TaskStarted { class: class.clone(), task: task(name) };
+    let ended = |name, end| EventBody::TaskEnded { class: class.clone(), task: task(name), end };
+    let bodies = [
+        started(&class, "t1"),
+        started(&other, "t2"),
+        EventBody::Class {
+            class: class.clone(),
+            task: Some(task("t1")),
+            payload: "\"half\"".to_owned(),
+        },
+        EventBody::NodeStatus { status: NodeStatus::Standby },
+        ended("t0", TaskEnd::Stopped),
+        ended("t1", TaskEnd::Failed { message: "no".to_owned() }),
+    ];
+    let event = |(at, body)| {
+        let seq = at + 1;
+        Event { node: worker.id.clone(), seq, generation: Generation(1), time_ms: seq, body }
+    };
+    let events: Vec<_> = (0_u64..).zip(bodies).map(event).collect();
+    let last = events.len() as u64;
+    worker.say.send(Say::Events(events)).await.expect("runs");
+    for expected in ["t1 runs on w1", "t1: half", "t1 ended: failed: no"] {
+        let heard = tokio::time::timeout(DEADLINE, hears.recv()).await.expect("in time");
+        assert_eq!(heard.as_deref(), Some(expected));
+    }
+    acknowledged(&worker, last).await;
+    cluster.stop().await;
+    assert!(hears.try_recv().is_err(), "nothing else");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! Sessions: events, acknowledgements, reconnects, farewells.
 
-use remuda_model::{Epoch, Event, EventBody, NodeStatus};
+use remuda_model::{Epoch, ErrorKind, Event, EventBody, NodeStatus};
 use remuda_wire::message::{
     announce::Placement,
     session::{FromOwner, FromWorker},
@@ -122,6 +122,30 @@ async fn every_status_is_told_and_reported() {
             _ => (),
         }
     }
+}
+
+#[tokio::test]
+async fn a_worker_takes_itself_out_with_and_without_an_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, mut owner) = Node::owned(dir.path(), true).await;
+    assert_eq!(node.worker.set_status(NodeStatus::Standby).await, Ok(NodeStatus::Standby));
+    let standby = EventBody::NodeStatus { status: NodeStatus::Standby };
+    owner.events_until(|event| event.body == standby).await;
+    let refusal = owner.start_task("t1", "wait", false).await;
+    assert_eq!(refusal.expect_err("refused").code, "node_not_ready");
+    let no_wish = node.worker.set_status(NodeStatus::NotConnected).await;
+    assert_eq!(no_wish.expect_err("refused").kind, ErrorKind::Invalid);
+    node.stop().await;
+
+    let mut node = Node::start(dir.path(), true, &[1]).await;
+    node.status(NodeStatus::Connecting).await;
+    let shown = node.worker.set_status(NodeStatus::Stopped).await;
+    assert_eq!(shown, Ok(NodeStatus::Connecting), "it is not placed yet");
+    assert_eq!(node.adopt(6).await.status, NodeStatus::Stopped);
+    let worker = node.worker.clone();
+    node.stop().await;
+    let late = worker.set_status(NodeStatus::Ready).await;
+    assert_eq!(late.expect_err("refused").code, "shutting_down");
 }
 
 #[tokio::test]

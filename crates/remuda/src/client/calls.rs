@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use remuda_model::{
-    ClassName, Failure, Labels, LinkUrl, NodeId, NodeStatus, NodeView, Role, TaskId, TaskRecord,
-    TokenId,
+    ClassName, Failure, Labels, LinkUrl, NodeId, NodeStatus, NodeView, Role, Selector, TaskId,
+    TaskRecord, TokenId,
 };
 use serde_json::Value;
 
@@ -18,10 +18,10 @@ use super::{
         LabelText, Nodes, RotateAuthority, Scope, SetStatus, StartTask, StopTask, TaskList,
         TaskQuery, Token, Tokens, Version,
     },
-    transport::Call,
+    transport::{Call, encoded},
 };
 
-/// How long a request to a class may take unless it says so.
+/// How long a request to a class, or a command to a task, may take unless it says so.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn text(value: Option<&impl ToString>) -> Option<String> {
@@ -30,6 +30,10 @@ fn text(value: Option<&impl ToString>) -> Option<String> {
 
 fn flag(value: bool) -> Option<String> {
     value.then(|| "true".to_owned())
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The API itself.
@@ -61,6 +65,17 @@ impl Client {
     /// All nodes, sorted by name.
     pub async fn nodes(&self) -> Result<Vec<NodeView>, Failure> {
         Ok(self.transport.json::<Nodes>(self.read("/v1/nodes")).await?.nodes)
+    }
+
+    /// The nodes that meet a condition on labels and facts at the moment, sorted by name; those
+    /// without a link too. None is no failure.
+    pub async fn nodes_on(&self, on: &Selector) -> Result<Vec<NodeView>, Failure> {
+        let stale = self.consistency == Consistency::Stale;
+        let call = Call::new(Method::GET, "/v1/nodes").query(&[
+            ("consistency", stale.then(|| "stale".to_owned())),
+            ("on", Some(encoded(&on.to_string()))),
+        ]);
+        Ok(self.transport.json::<Nodes>(call).await?.nodes)
     }
 
     /// One node.
@@ -108,8 +123,7 @@ impl Client {
         payload: Value,
         timeout: Option<Duration>,
     ) -> Result<Value, Failure> {
-        let timeout_ms =
-            timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let timeout_ms = timeout.map(millis);
         let request = ClassRequest { class: class.clone(), payload, timeout_ms };
         let mut call =
             Call::new(Method::POST, format!("/v1/nodes/{node}/requests")).body(&request)?;
@@ -171,16 +185,18 @@ impl Client {
         self.transport.nothing(call.query(&[("node", text(node))])).await
     }
 
-    /// Says something to a running task.
+    /// Says something to a running task, waiting up to `timeout` (30 s unless given) for its answer.
     pub async fn command(
         &self,
         task: &TaskId,
         node: Option<&NodeId>,
         payload: Value,
+        timeout: Option<Duration>,
     ) -> Result<Value, Failure> {
-        let call = Call::new(Method::POST, format!("/v1/tasks/{task}/commands"))
+        let mut call = Call::new(Method::POST, format!("/v1/tasks/{task}/commands"))
             .query(&[("node", text(node))])
-            .body(&CommandRequest { payload })?;
+            .body(&CommandRequest { payload, timeout_ms: timeout.map(millis) })?;
+        call.patience = timeout.unwrap_or(REQUEST_TIMEOUT);
         Ok(self.transport.json::<ClassReply>(call).await?.reply)
     }
 
@@ -191,7 +207,7 @@ impl Client {
         node: Option<&NodeId>,
         grace: Option<Duration>,
     ) -> Result<(), Failure> {
-        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let grace_ms = grace.map(millis);
         let call = Call::new(Method::POST, format!("/v1/tasks/{task}/stop"))
             .query(&[("node", text(node))])
             .body(&StopTask { grace_ms })?;
@@ -279,7 +295,7 @@ impl Client {
     /// Begins to replace the certificate authority; each step waits so long at most (a day unless
     /// given) for nodes that are away.
     pub async fn rotate_authority(&self, grace: Option<Duration>) -> Result<(), Failure> {
-        let grace_ms = grace.map(|grace| u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let grace_ms = grace.map(millis);
         let call =
             Call::new(Method::POST, "/v1/cluster/authority").body(&RotateAuthority { grace_ms })?;
         self.transport.nothing(call).await
@@ -298,7 +314,7 @@ impl Client {
         scope: Scope,
         ttl: Option<Duration>,
     ) -> Result<CreatedToken, Failure> {
-        let ttl_ms = ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        let ttl_ms = ttl.map(millis);
         let call = Call::new(Method::POST, "/v1/tokens").body(&CreateToken {
             name: name.to_owned(),
             scope,

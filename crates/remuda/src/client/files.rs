@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{Method, body::Frame};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remuda_artifact::{FileReader, Place, Placing, Roots, Wanted, digest_of_file};
 use remuda_model::{Digest, ErrorKind, Failure, NodeId};
 use remuda_runtime::Backoff;
@@ -26,7 +25,7 @@ use super::{
     body::Lines,
     dto::{Artifact, NodeFile, SendFile},
     stream::FileLines,
-    transport::Call,
+    transport::{Call, encoded},
 };
 
 /// How long a transfer is tried again, from the last byte that came through.
@@ -349,8 +348,4 @@ fn local(path: &Path, error: &std::io::Error) -> Failure {
         _ => ErrorKind::Failed,
     };
     Failure::new(kind, format!("{}: {error}", path.display())).code("local_file")
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -15,6 +15,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
     http::request,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remuda_model::{Chain, ErrorKind, Failure};
 use remuda_runtime::trace;
 use serde::{Serialize, de::DeserializeOwned};
@@ -323,6 +324,11 @@ where
         frame
     });
     (watched, moved)
+}
+
+/// Text as a value of a query.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Waits until nothing has moved for so long.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use remuda_model::{ErrorKind, TaskEnd};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Client, ClientConfig, canned, client};
 use crate::client::{
-    EventMessage,
+    Call, EventMessage, Grants, Load, Quota,
     dto::{EventQuery, ExecRequest, OutputLine},
 };
 
@@ -123,6 +124,68 @@ async fn output_comes_line_by_line_however_it_is_cut() {
     let request = requests.recv().await.expect("a request");
     assert!(request.starts_with("POST /v1/nodes/w1/exec HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("\"argv\":[\"echo\"]"), "{request}");
+}
+
+fn whole(status: u16, body: &str) -> &'static str {
+    format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).leak()
+}
+
+#[tokio::test]
+async fn a_node_is_asked_for_its_data_functions_and_classes() {
+    let unknown =
+        r#"{"error":{"kind":"not_found","code":"unknown_key","message":"m","hint":null}}"#;
+    let loaded = r#"{"reply":{"name":"g","version":"1","class":"g.v1","current":true,
+        "state":"ready","digest":"DIGEST","exports":["functions"],"tasks":0,
+        "quota":{},"grants":{}}}"#;
+    let digest = "ab".repeat(32);
+    let script = vec![
+        whole(200, r#"{"reply":[1]}"#),
+        whole(404, unknown),
+        whole(200, r#"{"reply":null}"#),
+        whole(200, r#"{"reply":true}"#),
+        whole(200, r#"{"reply":42}"#),
+        whole(200, &loaded.replace("DIGEST", &digest)),
+        whole(200, r#"{"reply":"what"}"#),
+    ];
+    let (address, mut requests) = canned(vec![script]).await;
+    let (client, node) = (client(address), "w1".parse().unwrap());
+    assert_eq!(client.get_data(&node, "k").await, Ok(Some(json!([1]))));
+    assert_eq!(client.get_data(&node, "k").await, Ok(None), "not there");
+    assert_eq!(client.put_data(&node, "k", json!({"a": 1})).await, Ok(()));
+    assert_eq!(client.delete_data(&node, "k").await, Ok(true));
+    let (source, args) = (Some("(n) => n".to_owned()), vec![json!(42)]);
+    let call = Call { source, args, timeout_ms: Some(60_000), ..Call::default() };
+    assert_eq!(client.call(&node, &call).await, Ok(json!(42)));
+    let load = Load {
+        name: "g".to_owned(),
+        version: None,
+        digest: digest.parse().unwrap(),
+        quota: Quota::default(),
+        grants: Grants { log: true, ..Grants::default() },
+        current: true,
+    };
+    assert_eq!(client.load_class(&node, &load).await.expect("loaded").class.as_str(), "g.v1");
+    let other = client.delete_data(&node, "k").await.expect_err("no answer to this");
+    assert_eq!(other.kind, ErrorKind::Internal);
+
+    let (mut payloads, mut patience) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let request = requests.recv().await.expect("a request");
+        assert!(request.starts_with("POST /v1/nodes/w1/requests HTTP/1.1\r\n"), "{request}");
+        let (_, body) = request.split_once("\r\n\r\n").expect("a body");
+        let mut body: Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["class"], "node");
+        payloads.push(body["payload"].take());
+        patience.push(body["timeout_ms"].as_u64().expect("a time"));
+    }
+    assert_eq!(payloads[0], json!({"get": "k"}));
+    assert_eq!(payloads[2], json!({"put": {"key": "k", "value": {"a": 1}}}));
+    assert_eq!(payloads[3], json!({"delete": "k"}));
+    let call = json!({"source": "(n) => n", "args": [42], "timeout_ms": 60_000});
+    assert_eq!(payloads[4], json!({ "call": call }));
+    assert_eq!(payloads[5]["load_class"]["digest"], digest);
+    assert_eq!(payloads[5]["load_class"]["grants"]["log"], true);
+    assert_eq!(patience, [30_000, 30_000, 30_000, 30_000, 65_000, 180_000]);
 }
 
 #[tokio::test]

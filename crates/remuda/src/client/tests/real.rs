@@ -17,6 +17,9 @@ use crate::client::{
     dto::{EventQuery, ExecRequest, Scope, StartTask, TaskQuery},
 };
 
+/// The longest timeout.
+const DAY: Duration = Duration::from_hours(24);
+
 struct Cluster {
     address: SocketAddr,
     token: String,
@@ -74,6 +77,12 @@ async fn every_call_meets_its_route() {
     assert_eq!((view.name.as_str(), view.leader.is_some()), ("real", true));
     assert_eq!(client.stale().nodes().await.expect("answered").len(), 1);
     assert_eq!(client.nodes().await.expect("answered")[0].id.as_str(), "c1");
+    for (on, expected) in [("node==c1 && role in (control, \"é+&\")", 1), ("role!=control", 0)] {
+        let on = on.parse().expect("a selector");
+        for client in [client.clone(), client.stale()] {
+            assert_eq!(client.nodes_on(&on).await.expect("answered").len(), expected, "{on}");
+        }
+    }
     let tasks = client.tasks(&TaskQuery { running: true, ..TaskQuery::default() }).await;
     assert!(tasks.expect("answered").tasks.is_empty());
 
@@ -108,7 +117,7 @@ async fn every_call_meets_its_route() {
         client.task(&task, None).await.expect_err("unknown"),
         client.task(&task, Some(&node)).await.expect_err("unknown"),
         client.forget_task(&task, Some(&node)).await.expect_err("unknown"),
-        client.command(&task, Some(&node), 1.into()).await.expect_err("unknown"),
+        client.command(&task, Some(&node), 1.into(), Some(DAY)).await.expect_err("unknown"),
         client.stop_task(&task, None, Some(Duration::ZERO)).await.expect_err("unknown"),
         client.output(&task, Some(&node), 7, true).await.expect_err("unknown"),
     ];
