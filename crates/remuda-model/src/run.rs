@@ -19,4 +19,4 @@ pub use record::{Outcome, Record, Trouble, TroubleKind};
 pub use spec::{Command, Priority, RunSpec, Secret, Secrets};
 pub use ssh::{HostKeys, Login, Ssh, Sudo};
 pub use tcp::{Ping, PingMode, Tcp, Until};
-pub use view::{Counts, RunState, RunView, WorkerShare};
+pub use view::{Counts, RunState, RunView, Slow, WorkerShare};

@@ -10,6 +10,7 @@
 //! | [`RUN`] | a control node, at a worker | one stream for the share in a fan-out run |
 //! | [`CONTROL`] | control node, at another | one call each |
 //! | [`RAFT`] | control node, at another | one call each, bytes of the replica |
+//! | [`RUNS`] | control node, at another | a call, then what it brings |
 //! | [`RELAY`] | control node, at another | a header, then the spliced stream |
 //! | [`EVENTS`] | control node or client, at a control node | a filter, then events |
 //! | [`CLIENT`] | client, at any control node | one call each |
@@ -23,6 +24,7 @@ pub mod file;
 pub mod join;
 pub mod output;
 pub mod run;
+pub mod runs;
 pub mod session;
 pub mod trust;
 pub mod work;
@@ -53,6 +55,8 @@ protocols! {
     CONTROL = "remuda/control/1",
     /// Raft among control nodes.
     RAFT = "remuda/raft/1",
+    /// Fan-out runs that another control node coordinates: [`runs::Call`], then [`runs::Answer`]s.
+    RUNS = "remuda/runs/1",
     /// A stream to a worker through the control node that has its link: [`control::Relay`].
     RELAY = "remuda/relay/1",
     /// A worker's stream to its owner through the control node that has its link:

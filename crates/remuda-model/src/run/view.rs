@@ -81,8 +81,19 @@ pub struct RunView {
     pub rate: f64,
     /// How long targets took that answered, in microseconds: the 50th, 90th, 99th and 100th of 100.
     pub latency_us: Option<[u64; 4]>,
+    /// The targets that took longest, the slowest first; at most ten.
+    pub slowest: Vec<Slow>,
     /// What each worker does.
     pub workers: BTreeMap<NodeId, WorkerShare>,
+}
+
+/// A target that took long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slow {
+    /// Its host.
+    pub host: String,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
 }
 
 /// What a worker does for a run.
