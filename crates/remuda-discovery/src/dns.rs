@@ -11,6 +11,7 @@
 //! preference. SRV records are ordered as RFC 2782 says: by priority, and within one at random by
 //! weight. A host has IPv4 and IPv6 addresses in turns, each kind shuffled.
 
+mod names;
 mod order;
 mod resolver;
 #[cfg(test)]
@@ -20,7 +21,10 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use remuda_model::{JoinUrl, LinkUrl, Transport};
 
-pub use self::resolver::Resolver;
+pub use self::{
+    names::{NameError, Names},
+    resolver::Resolver,
+};
 
 /// Most NAPTR records that are followed for one address.
 const MAX_NAPTR: usize = 16;

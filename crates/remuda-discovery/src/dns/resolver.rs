@@ -34,6 +34,7 @@ const CACHE: u64 = 256;
 #[derive(Clone)]
 pub struct Resolver {
     server: Option<SocketAddr>,
+    cache: u64,
     /// Made with the first question: most nodes are given addresses, and never ask.
     inner: Arc<OnceLock<Option<TokioResolver>>>,
 }
@@ -47,14 +48,19 @@ impl std::fmt::Debug for Resolver {
 impl Resolver {
     /// Asks the name servers of the system (`/etc/resolv.conf`), or this one only.
     pub fn new(server: Option<SocketAddr>) -> Self {
-        Self { server, inner: Arc::default() }
+        Self::with_cache(server, CACHE)
     }
 
-    fn inner(&self) -> Option<&TokioResolver> {
-        self.inner.get_or_init(|| Self::make(self.server)).as_ref()
+    /// The same, with so many answers kept.
+    pub(super) fn with_cache(server: Option<SocketAddr>, cache: u64) -> Self {
+        Self { server, cache, inner: Arc::default() }
     }
 
-    fn make(server: Option<SocketAddr>) -> Option<TokioResolver> {
+    pub(super) fn inner(&self) -> Option<&TokioResolver> {
+        self.inner.get_or_init(|| Self::make(self.server, self.cache)).as_ref()
+    }
+
+    fn make(server: Option<SocketAddr>, cache: u64) -> Option<TokioResolver> {
         let made = match server {
             Some(server) => TokioResolver::builder_with_config(
                 ResolverConfig::from_parts(None, Vec::new(), vec![only(server)]),
@@ -73,7 +79,7 @@ impl Resolver {
             let options = builder.options_mut();
             options.timeout = ANSWER;
             options.attempts = 2;
-            options.cache_size = CACHE;
+            options.cache_size = cache;
             let built = builder.build();
             built.inspect_err(|error| tracing::warn!(%error, "names are left to the system")).ok()
         })
