@@ -32,6 +32,7 @@ use crate::{
     raft::LinkTransport,
     relay::Relayed,
     removal::Links,
+    runs::Runs,
 };
 
 /// How a control node runs.
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub proxies: Proxies,
     pub relayed: Relayed,
     pub links: Links,
+    pub runs: Runs,
     pub history: History,
     pub bus: Arc<Bus>,
     pub stats: Stats,
@@ -216,6 +218,7 @@ impl Control {
             proxies: Proxies::default(),
             relayed: Relayed::default(),
             links: Links::default(),
+            runs: Runs::new(data_dir.join("runs")),
             history: History::default(),
             bus: Arc::new(Bus::new()),
             supervisor,
@@ -259,6 +262,7 @@ impl Control {
         spawn.spawn("removed nodes", self.clone().keep_out());
         spawn.spawn("authority", self.clone().keep_authority());
         spawn.spawn("ownership", self.clone().keep_ownership());
+        spawn.spawn("runs", self.clone().keep_runs());
         spawn
             .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));
         spawn.spawn("worker dialler", self.clone().dial_workers(endpoint, router));

@@ -15,6 +15,7 @@
 //! | `backup` | what a new first control node can be made of |
 //! | `metrics` | what is counted, for Prometheus |
 //! | `authority`, `rotation` | the CA and the join secrets, and how they are exchanged |
+//! | `runs` | fan-out runs: who contacts which target, and what came of it |
 //! | `work`, `output`, `files`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
 mod admission;
@@ -40,6 +41,7 @@ mod raft;
 mod relay;
 mod removal;
 mod rotation;
+mod runs;
 mod session;
 #[doc(hidden)]
 pub mod sim;
@@ -62,5 +64,6 @@ pub use output::OutputStream;
 pub use remuda_state::{AuthorityStep, Scope, TokenRecord};
 pub use remuda_wire::message::control::Health;
 pub use rotation::AuthorityView;
+pub use runs::{FoundRuns, NewRun, RecordStream, RunChange};
 pub use tasks::{TaskFilter, Tasks};
 pub use tokens::{ApiToken, ParseApiTokenError, Principal};

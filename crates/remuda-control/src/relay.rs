@@ -13,7 +13,7 @@ use std::{
 use remuda_link::{Link, LinkError, Peer, Priority, Stream, StreamError, code, splice};
 use remuda_model::{NodeId, Role, Roles};
 use remuda_wire::message::{
-    FILE, OUTPUT, RELAY, RELAY_UP, SESSION, TRUST, WORK,
+    FILE, OUTPUT, RELAY, RELAY_UP, RUN, SESSION, TRUST, WORK,
     control::{Relay, RelayUp},
 };
 
@@ -120,7 +120,7 @@ impl Control {
         self.shared.peers.note(&link);
         let received = tokio::time::timeout(RECEIVE, stream.recv::<Relay>(MAX_HEADER)).await;
         let Ok(Ok(Some(Relay { node, protocol, hops }))) = received else { return };
-        if ![WORK, OUTPUT, FILE, TRUST].contains(&protocol.as_str()) {
+        if ![WORK, OUTPUT, FILE, TRUST, RUN].contains(&protocol.as_str()) {
             stream.reset(code::FORBIDDEN, "this protocol is not relayed");
             return;
         }
@@ -187,5 +187,5 @@ impl Control {
 }
 
 fn priority(protocol: &str) -> Priority {
-    if [OUTPUT, FILE].contains(&protocol) { Priority::Bulk } else { Priority::Calls }
+    if [OUTPUT, FILE, RUN].contains(&protocol) { Priority::Bulk } else { Priority::Calls }
 }

@@ -11,7 +11,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use remuda_link::{Endpoint, KeyId, Link, Router};
 use remuda_model::{
-    Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles,
+    Epoch, Failure, Generation, Labels, LinkUrl, NodeId, NodeStatus, Release, Role, Roles,
 };
 use remuda_plugin::{ClassTable, erase};
 use remuda_runtime::Supervisor;
@@ -285,6 +285,16 @@ impl Worker {
     pub async fn trust(&self, trusted: Vec<KeyId>) {
         // The search ends only with the node.
         drop(self.news.send(News::Trusted(trusted)).await);
+    }
+
+    /// Lets work of an ownership in: one of a higher epoch ends that of lower ones.
+    ///
+    /// # Errors
+    ///
+    /// `stale_epoch` for a lower epoch than was seen; `node_not_ready` while the node takes no work.
+    pub async fn admit(&self, epoch: Epoch) -> Result<(), Failure> {
+        self.agent.gate.admit(epoch).await?;
+        self.agent.tasks.check_takes_requests()
     }
 
     /// Where this node can be dialled; told to control nodes with the next announcement.

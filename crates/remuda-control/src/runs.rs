@@ -1,0 +1,588 @@
+//! Fan-out runs: created at any control node, which coordinates them, and read from every one.
+//!
+//! The coordinator keeps what it needs in a directory of its own (`dir`), so that a run goes on
+//! after a restart: targets without a record are contacted then, or with `at_most_once` end as
+//! `unknown` if they may have been. Results never enter the Raft log.
+
+mod actor;
+mod dir;
+mod parts;
+mod reading;
+mod records;
+mod remote;
+mod share;
+mod sites;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use remuda_model::{
+    ErrorKind, Failure, NodeId, NodeView, RunId,
+    run::{Outcome, Record, RunSpec, RunState, RunView, Secrets, Trouble, TroubleKind},
+};
+use remuda_run::{Filter, HandOut, Summary, Target, check, check_targets};
+use remuda_runtime::{Backoff, blocking, wall_ms};
+use remuda_wire::message::runs::Call;
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{sleep, timeout},
+};
+
+pub use self::{actor::RunChange, reading::RecordStream};
+use self::{
+    actor::{Actor, Order, Setup, Stopped, Told, is_ready, view_of},
+    dir::{RunDir, Saved},
+    reading::Reading,
+};
+use crate::{Consistency, Control, control::seed};
+
+/// Runs that are carried out at a time; more are refused.
+const MAX_ACTIVE: usize = 256;
+/// The most contacts of a run.
+const MAX_CONTACTS: usize = 4_000_000;
+/// Ended runs that are kept, for how long, and how many bytes of them.
+const KEPT: usize = 1000;
+const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+const KEPT_BYTES: u64 = 10 << 30;
+/// How often is looked for runs that are kept long enough.
+const SWEEP: Duration = Duration::from_mins(10);
+/// How long a run may take to do what it was told.
+const CHANGE: Duration = Duration::from_secs(10);
+/// Orders that wait for a run.
+const ORDERS: usize = 16;
+
+/// A run that is to be.
+#[derive(Debug)]
+pub struct NewRun {
+    /// Its id; made unless given.
+    pub id: Option<RunId>,
+    /// What is done.
+    pub spec: RunSpec,
+    /// To whom.
+    pub targets: Vec<Target>,
+    /// What it needs and nobody may read.
+    pub secrets: Secrets,
+}
+
+/// The runs of the cluster.
+#[derive(Clone, Debug)]
+pub struct FoundRuns {
+    /// The newest first.
+    pub runs: Vec<RunView>,
+    /// Control nodes that did not answer, whose runs are missing.
+    pub unreachable: Vec<NodeId>,
+}
+
+/// The runs that this control node coordinates.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    dir: PathBuf,
+    entries: Mutex<BTreeMap<RunId, Arc<Entry>>>,
+    ready: watch::Sender<Arc<Vec<NodeView>>>,
+    /// A run has begun.
+    begun: Notify,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Entry {
+    dir: RunDir,
+    sites: usize,
+    told: Arc<Told>,
+    orders: mpsc::Sender<Order>,
+    targets: Mutex<Weak<Vec<Target>>>,
+}
+
+impl Runs {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        let ready = watch::Sender::new(Arc::default());
+        Self { dir, entries: Mutex::default(), ready, begun: Notify::new() }
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, run: &RunId) -> Result<Arc<Entry>, Failure> {
+        self.entries().get(run).cloned().ok_or_else(|| unknown_run(run))
+    }
+
+    fn views(&self) -> Vec<RunView> {
+        self.entries().values().map(|entry| RunView::clone(&entry.told.view.borrow())).collect()
+    }
+
+    fn view(&self, run: &RunId) -> Result<RunView, Failure> {
+        Ok(RunView::clone(&self.entry(run)?.told.view.borrow()))
+    }
+
+    fn active(&self) -> usize {
+        let entries = self.entries();
+        entries.values().filter(|entry| !entry.told.view.borrow().state.has_ended()).count()
+    }
+}
+
+impl Entry {
+    /// The targets, read again when nobody has them any more.
+    async fn targets(&self) -> Result<Arc<Vec<Target>>, Failure> {
+        if let Some(targets) = self.known() {
+            return Ok(targets);
+        }
+        let dir = self.dir.clone();
+        let read = blocking(move || dir.targets()).await;
+        let read = read.map_err(|error| Failure::internal(&error))?;
+        let targets = Arc::new(read.map_err(|error| disk_failure(&error))?);
+        self.know(&targets);
+        Ok(targets)
+    }
+
+    fn known(&self) -> Option<Arc<Vec<Target>>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    fn know(&self, targets: &Arc<Vec<Target>>) {
+        *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(targets);
+    }
+}
+
+impl Control {
+    /// Creates a run, which this control node coordinates. It is on disk when this returns, and
+    /// goes on whatever happens to this node.
+    ///
+    /// # Errors
+    ///
+    /// - [`Invalid`](ErrorKind::Invalid) names what is wrong with the spec or the targets;
+    /// - [`Exists`](ErrorKind::Exists) when there is a run of this id, here or at another control
+    ///   node that answers;
+    /// - [`NoCapacity`](ErrorKind::NoCapacity) when 256 runs are under way, or the disk is full;
+    /// - [`NotFound`](ErrorKind::NotFound) when no worker has the label of `from_each`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The run may be created when the future is dropped; never a part of it.
+    pub async fn create_run(&self, new: NewRun) -> Result<RunView, Failure> {
+        let NewRun { id, spec, targets, secrets } = new;
+        let checked = check(&spec, &secrets)?;
+        let (targets, checked) = blocking(move || (check_targets(&checked, &targets), targets))
+            .await
+            .map(|(checked, targets)| (targets, checked))
+            .map_err(|error| Failure::internal(&error))?;
+        checked?;
+        let id = match id {
+            Some(id) => self.unused(id).await?,
+            None => RunId::random(),
+        };
+        if self.shared.runs.active() >= MAX_ACTIVE {
+            let text = format!("{MAX_ACTIVE} runs are under way at this control node");
+            return Err(Failure::new(ErrorKind::NoCapacity, text).code("too_many_runs"));
+        }
+        let views = self.ready_nodes().await?;
+        let sites = sites::all(&spec, &views);
+        if let (true, Some(label)) = (sites.is_empty(), &spec.from_each) {
+            let text = format!("spec: from_each: no ready worker has a label `{label}=…`");
+            return Err(Failure::not_found(text).code("no_site"));
+        }
+        let contacts = targets.len() * sites.len();
+        if contacts > MAX_CONTACTS {
+            let text = format!("{contacts} contacts are more than {MAX_CONTACTS}");
+            return Err(Failure::invalid(text).code("too_many_targets"));
+        }
+        let contacts = u32::try_from(contacts).map_err(|error| Failure::internal(&error))?;
+        let saved = Saved {
+            id: id.clone(),
+            spec,
+            sites,
+            targets: contacts,
+            state: RunState::Running,
+            created_ms: wall_ms(),
+            started_ms: None,
+            ended_ms: None,
+            summary: None,
+            slowest: Vec::new(),
+        };
+        let dir = RunDir::of(&self.shared.runs.dir, &id);
+        let (entry, orders) = entry(dir.clone(), &saved, &self.shared.me, &Summary::default());
+        // The name is taken before the disk is touched, and free again if that goes wrong.
+        {
+            let mut entries = self.shared.runs.entries();
+            if entries.contains_key(&id) {
+                return Err(run_exists(&id));
+            }
+            entries.insert(id.clone(), Arc::clone(&entry));
+        }
+        let (control, (reply, answer)) = (self.clone(), oneshot::channel());
+        // What is on disk is carried out, even when nobody waits for the answer any more.
+        self.shared.supervisor.spawn("new run", async move {
+            let written = blocking(move || dir.create(&saved, &targets, &secrets)).await;
+            let written = written.map_err(|error| Failure::internal(&error));
+            let made = match written.and_then(|done| done.map_err(|error| disk_failure(&error))) {
+                Ok(()) => {
+                    control.carry_out(id.clone(), entry, orders);
+                    control.shared.runs.begun.notify_one();
+                    control.shared.runs.view(&id)
+                }
+                Err(failure) => {
+                    control.shared.runs.entries().remove(&id);
+                    Err(failure)
+                }
+            };
+            drop(reply.send(made));
+        });
+        answer.await.map_err(|error| Failure::internal(&error))?
+    }
+
+    /// The id, unless a run has it at a control node that answers: whoever repeats a call whose
+    /// answer was lost may do so at another one.
+    async fn unused(&self, id: RunId) -> Result<RunId, Failure> {
+        let (found, _silent) = self.runs_elsewhere(&Call::Show(id.clone())).await;
+        if found.is_empty() { Ok(id) } else { Err(run_exists(&id)) }
+    }
+
+    /// The runs of all control nodes.
+    pub async fn runs(&self) -> FoundRuns {
+        let (mut runs, unreachable) = self.runs_elsewhere(&Call::List).await;
+        runs.extend(self.shared.runs.views());
+        runs.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then_with(|| a.id.cmp(&b.id)));
+        FoundRuns { runs, unreachable }
+    }
+
+    /// One run, wherever it is coordinated.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound); [`Unavailable`](ErrorKind::Unavailable) when it is
+    /// unknown, but a control node that may know it does not answer.
+    pub async fn run(&self, run: &RunId) -> Result<RunView, Failure> {
+        if let Ok(view) = self.shared.runs.view(run) {
+            return Ok(view);
+        }
+        let (found, silent) = self.runs_elsewhere(&Call::Show(run.clone())).await;
+        match (found.into_iter().next(), silent.first()) {
+            (Some(view), _) => Ok(view),
+            (None, None) => Err(unknown_run(run)),
+            (None, Some(control)) => {
+                let text = format!("no run `{run}` at the control nodes that answer");
+                Err(Failure::new(ErrorKind::Unavailable, text).code("run_unreachable").hint(
+                    format!("control node `{control}` does not answer; it may coordinate it"),
+                ))
+            }
+        }
+    }
+
+    /// Pauses, resumes or cancels a run. Answers how it stands then.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); [`Conflict`](ErrorKind::Conflict) when the run has ended.
+    pub async fn change_run(&self, run: &RunId, change: RunChange) -> Result<RunView, Failure> {
+        let view = self.run(run).await?;
+        if view.coordinator == self.shared.me {
+            return self.change_run_here(run, change).await;
+        }
+        let call = match change {
+            RunChange::Pause => Call::Pause(run.clone()),
+            RunChange::Resume => Call::Resume(run.clone()),
+            RunChange::Cancel => Call::Cancel(run.clone()),
+        };
+        self.ask_one(&view.coordinator, &call).await
+    }
+
+    /// Forgets a run that has ended, and its records.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); [`Conflict`](ErrorKind::Conflict) while it has not ended.
+    pub async fn remove_run(&self, run: &RunId) -> Result<(), Failure> {
+        let view = self.run(run).await?;
+        if view.coordinator == self.shared.me {
+            return self.remove_run_here(run).await.map(drop);
+        }
+        self.ask_one(&view.coordinator, &Call::Remove(run.clone())).await.map(drop)
+    }
+
+    async fn ask_one(&self, control: &NodeId, call: &Call) -> Result<RunView, Failure> {
+        let views = self.ask_runs(control, call).await?;
+        views.into_iter().next().ok_or_else(|| crate::work::unexpected(control))
+    }
+
+    /// The records of a run that pass a filter; with `follow` also those that are to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), and when its files cannot be read.
+    pub async fn run_records(
+        &self,
+        run: &RunId,
+        filter: Filter,
+        follow: bool,
+    ) -> Result<RecordStream, Failure> {
+        let view = self.run(run).await?;
+        if view.coordinator == self.shared.me {
+            return self.records_here(run, filter, follow).await;
+        }
+        let filter = serde_json::to_vec(&filter).map_err(|error| Failure::internal(&error))?;
+        let call = Call::Records { run: run.clone(), filter, follow };
+        self.records_elsewhere(&view.coordinator, &call).await
+    }
+
+    async fn records_here(
+        &self,
+        run: &RunId,
+        filter: Filter,
+        follow: bool,
+    ) -> Result<RecordStream, Failure> {
+        let entry = self.shared.runs.entry(run)?;
+        let targets = entry.targets().await?;
+        let (to, records) = RecordStream::channel();
+        let reading = Reading {
+            dir: entry.dir.clone(),
+            sites: entry.sites,
+            targets,
+            filter,
+            view: entry.told.view.subscribe(),
+            length: entry.told.length.subscribe(),
+            follow,
+        };
+        self.shared.supervisor.spawn("records of a run", reading.read(to));
+        Ok(records)
+    }
+
+    async fn change_run_here(&self, run: &RunId, change: RunChange) -> Result<RunView, Failure> {
+        let entry = self.shared.runs.entry(run)?;
+        let (reply, answer) = oneshot::channel();
+        let told = async {
+            entry.orders.send((change, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(CHANGE, told).await {
+            Ok(Some(changed)) => changed?,
+            Ok(None) => {
+                let text = format!("run `{run}` has ended");
+                return Err(Failure::new(ErrorKind::Conflict, text).code("run_ended"));
+            }
+            Err(_elapsed) => {
+                let text = format!("run `{run}` does not answer");
+                return Err(Failure::new(ErrorKind::TimedOut, text));
+            }
+        }
+        self.shared.runs.view(run)
+    }
+
+    async fn remove_run_here(&self, run: &RunId) -> Result<RunView, Failure> {
+        let entry = self.shared.runs.entry(run)?;
+        let view = RunView::clone(&entry.told.view.borrow());
+        if !view.state.has_ended() {
+            let text = format!("run `{run}` is {}", view.state);
+            return Err(Failure::new(ErrorKind::Conflict, text)
+                .code("run_active")
+                .hint(format!("`remuda fanout cancel {run}` ends it")));
+        }
+        let dir = entry.dir.clone();
+        let removed = blocking(move || dir.remove()).await;
+        removed
+            .map_err(|error| Failure::internal(&error))?
+            .map_err(|error| disk_failure(&error))?;
+        self.shared.runs.entries().remove(run);
+        Ok(view)
+    }
+
+    /// Takes up the runs of an earlier start.
+    pub(crate) async fn keep_runs(self) {
+        let dir = self.shared.runs.dir.clone();
+        let found = blocking(move || dir::all(&dir)).await.map_err(io::Error::other);
+        match found.and_then(|found| found) {
+            Ok((found, _unreadable)) => {
+                for (dir, saved) in found {
+                    let summary = saved.summary.clone().unwrap_or_default();
+                    let (entry, orders) = entry(dir.clone(), &saved, &self.shared.me, &summary);
+                    if saved.state.has_ended() {
+                        let length = blocking(move || dir.records_end()).await;
+                        let length = length.ok().and_then(Result::ok).unwrap_or_default();
+                        entry.told.length.send_replace(length);
+                    }
+                    let id = saved.id.clone();
+                    self.shared.runs.entries().insert(id.clone(), Arc::clone(&entry));
+                    if !saved.state.has_ended() {
+                        self.carry_out(id, entry, orders);
+                        self.shared.runs.begun.notify_one();
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
+        }
+        tokio::join!(self.keep_ready(), self.sweep());
+    }
+
+    /// Knows who is ready, as long as there are runs.
+    async fn keep_ready(&self) {
+        let stop = self.shared.supervisor.token();
+        loop {
+            let pause = if self.shared.runs.active() == 0 {
+                Duration::MAX
+            } else {
+                match self.ready_nodes().await {
+                    Ok(nodes) => {
+                        let many = nodes.len() > 500;
+                        self.shared.runs.ready.send_replace(Arc::new(nodes));
+                        Duration::from_secs(if many { 5 } else { 1 })
+                    }
+                    Err(_) => Duration::from_secs(1),
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.runs.begun.notified() => (),
+                () = sleep(pause) => (),
+            }
+        }
+    }
+
+    async fn ready_nodes(&self) -> Result<Vec<NodeView>, Failure> {
+        let mut nodes = self.nodes(Consistency::Stale).await?;
+        nodes.retain(is_ready);
+        Ok(nodes)
+    }
+
+    /// Carries a run out, in the background.
+    fn carry_out(&self, id: RunId, entry: Arc<Entry>, mut orders: mpsc::Receiver<Order>) {
+        let control = self.clone();
+        self.shared.supervisor.spawn("run", async move {
+            let stop = control.shared.supervisor.token();
+            let (base, cap) = (Duration::from_millis(200), Duration::from_secs(10));
+            let mut backoff = Backoff::new(base, cap, seed());
+            loop {
+                let stopped = match control.set_up(&entry).await {
+                    Ok(setup) => {
+                        let (actor, hears) = Actor::new(setup);
+                        actor.run(hears, &mut orders, &stop).await
+                    }
+                    Err(error) => {
+                        tracing::error!(run = %id, %error, "a run cannot be taken up");
+                        let reason = format!("its files cannot be read: {error}");
+                        entry.told.view.send_modify(|view| {
+                            let view = Arc::make_mut(view);
+                            view.state = RunState::Paused;
+                            view.reason = Some(reason);
+                        });
+                        Stopped::Broken
+                    }
+                };
+                if stopped != Stopped::Broken {
+                    return;
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = sleep(backoff.next_delay()) => (),
+                }
+            }
+        });
+    }
+
+    /// Reads what there is of a run.
+    async fn set_up(&self, entry: &Entry) -> io::Result<Setup> {
+        let dir = entry.dir.clone();
+        let read = blocking(move || {
+            let saved = dir.load()?;
+            let sites = u32::try_from(saved.sites.len().max(1)).map_err(io::Error::other)?;
+            let mut hand_out = HandOut::new(saved.targets / sites, sites, saved.spec.at_most_once);
+            let mut summary = Summary::default();
+            let found = dir.find(|record| {
+                if hand_out.settle(record.index) {
+                    summary.add(record);
+                }
+            })?;
+            let mut writer = dir.writer(found.length)?;
+            let unknown: Vec<Record> = found
+                .given
+                .iter()
+                .filter(|index| hand_out.settle(**index))
+                .map(|index| {
+                    let text = "its coordinator was restarted while a worker had this target";
+                    let trouble = Trouble::new(TroubleKind::WorkerLost, text);
+                    Record::without_answer(*index, Outcome::Unknown, trouble)
+                })
+                .collect();
+            if !unknown.is_empty() {
+                for record in &unknown {
+                    summary.add(record);
+                }
+                writer.append(&unknown)?;
+                writer.sync()?;
+            }
+            Ok::<_, io::Error>((dir, saved, hand_out, summary, writer, found))
+        });
+        let read = read.await.map_err(io::Error::other)?;
+        let (dir, saved, hand_out, summary, writer, found) = read?;
+        let targets = Arc::new(found.targets);
+        entry.know(&targets);
+        entry.told.length.send_replace(writer.length());
+        let (told, ready) = (Arc::clone(&entry.told), self.shared.runs.ready.subscribe());
+        let (control, secrets) = (self.clone(), found.secrets);
+        Ok(Setup { control, dir, saved, targets, secrets, hand_out, summary, writer, told, ready })
+    }
+
+    /// Forgets ended runs that were kept long enough, or are too many, or too large.
+    async fn sweep(&self) {
+        let stop = self.shared.supervisor.token();
+        loop {
+            let mut ended: Vec<RunView> = self.shared.runs.views();
+            ended.retain(|view| view.state.has_ended());
+            ended.sort_by_key(|view| std::cmp::Reverse(view.ended_ms));
+            let mut bytes = 0;
+            for (at, view) in ended.iter().enumerate() {
+                let Ok(entry) = self.shared.runs.entry(&view.id) else { continue };
+                let dir = entry.dir.clone();
+                bytes += blocking(move || dir.size()).await.unwrap_or_default();
+                let age = wall_ms().saturating_sub(view.ended_ms.unwrap_or_default());
+                if at < KEPT && age < KEPT_MS && bytes < KEPT_BYTES {
+                    continue;
+                }
+                if let Err(failure) = self.remove_run_here(&view.id).await {
+                    tracing::warn!(run = %view.id, %failure, "an old run stays");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(SWEEP) => (),
+            }
+        }
+    }
+}
+
+fn entry(
+    dir: RunDir,
+    saved: &Saved,
+    me: &NodeId,
+    summary: &Summary,
+) -> (Arc<Entry>, mpsc::Receiver<Order>) {
+    let view = watch::Sender::new(Arc::new(view_of(saved, me, summary)));
+    let told = Arc::new(Told { view, length: watch::Sender::new(0) });
+    let (orders, receiver) = mpsc::channel(ORDERS);
+    let (sites, targets) = (saved.sites.len().max(1), Mutex::default());
+    (Arc::new(Entry { dir, sites, told, orders, targets }), receiver)
+}
+
+fn run_exists(run: &RunId) -> Failure {
+    Failure::new(ErrorKind::Exists, format!("there is a run `{run}`")).code("run_exists")
+}
+
+fn unknown_run(run: &RunId) -> Failure {
+    Failure::not_found(format!("no run `{run}`"))
+        .code("unknown_run")
+        .hint("`remuda fanout list` shows the runs of the cluster")
+}
+
+/// A file of a run cannot be read or written.
+fn disk_failure(error: &io::Error) -> Failure {
+    let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let (kind, code) = if is_full {
+        (ErrorKind::NoCapacity, "disk_full")
+    } else {
+        (ErrorKind::Internal, "run_files")
+    };
+    Failure::new(kind, format!("the files of the run: {error}")).code(code)
+}
