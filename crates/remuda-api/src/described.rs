@@ -5,6 +5,10 @@
 
 #![expect(dead_code, reason = "only the schemas of these types are used")]
 
+mod run;
+
+pub(crate) use self::run::{Diff, Groups, Outcome, Run, Trouble};
+
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;

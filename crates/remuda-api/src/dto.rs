@@ -6,6 +6,7 @@ mod authority;
 mod base64_bytes;
 mod cluster;
 mod event;
+mod fanout;
 mod file;
 mod node;
 mod output;
@@ -15,6 +16,9 @@ mod token;
 pub use authority::{Authority, Ca, RotateAuthority, RotationStep};
 pub use cluster::{Cluster, ControlNode, Health, JoinToken, Problem, Ready, Version};
 pub use event::{EventQuery, StreamGap};
+pub use fanout::{
+    CreateRun, DiffQuery, GroupQuery, RecordLine, RecordQuery, RunList, RunRecord, RunTargets,
+};
 pub use file::{
     Artifact, ContentQuery, FileLine, FileQuery, FileSource, NodeFile, NodePath, SendFile,
     UploadQuery,

@@ -64,11 +64,16 @@ pub(crate) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             traced::follow(span, answer).await
         }
     };
-    for (name, value) in SECURITY {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    secure(response.headers_mut());
     api.stats().answered(found.place(), response.status(), began.elapsed());
     response
+}
+
+/// Adds what every answer says to browsers.
+pub(crate) fn secure(headers: &mut HeaderMap) {
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 /// Who may pass: nobody in particular on open routes.
@@ -83,7 +88,7 @@ fn admit(api: &Api, request: &Request, found: Lookup) -> Result<Option<Principal
     {
         return Ok(None);
     }
-    let caller = authenticate(api, request)?;
+    let caller = authenticate(api, request, bearer(request.headers()))?;
     match found {
         Lookup::Found(_, Access::Scope(needed)) => {
             access::check(&caller, needed)?;
@@ -102,8 +107,13 @@ fn admit(api: &Api, request: &Request, found: Lookup) -> Result<Option<Principal
     }
 }
 
-fn authenticate(api: &Api, request: &Request) -> Result<Principal, ApiError> {
-    let Some(token) = bearer(request.headers()) else {
+/// Who the bearer of a token is; counts wrong ones.
+pub(crate) fn authenticate(
+    api: &Api,
+    request: &Request,
+    token: Option<&str>,
+) -> Result<Principal, ApiError> {
+    let Some(token) = token else {
         return Err(Failure::new(ErrorKind::Unauthenticated, "the API needs a token")
             .code("token_missing")
             .hint("send it as `Authorization: Bearer rmt1.…`; `remuda token create` makes one")
@@ -125,7 +135,7 @@ fn authenticate(api: &Api, request: &Request) -> Result<Principal, ApiError> {
 }
 
 /// The token, when exactly one is sent.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {

@@ -4,6 +4,7 @@ pub(crate) mod authority;
 pub(crate) mod cluster;
 pub(crate) mod events;
 pub(crate) mod exec;
+pub(crate) mod fanout;
 pub(crate) mod file;
 pub(crate) mod node;
 pub(crate) mod open;

@@ -23,6 +23,7 @@ mod metrics;
 pub mod openapi;
 mod route;
 mod serve;
+mod surface;
 
 #[cfg(test)]
 mod tests;
@@ -32,3 +33,4 @@ pub use config::{ApiConfig, ApiLimits, ApiTls, ServeError, TlsError};
 pub use extract::check_depth;
 pub use metrics::MoreMetrics;
 pub use serve::serve;
+pub use surface::{Surface, serve_surface};

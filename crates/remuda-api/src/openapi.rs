@@ -15,7 +15,7 @@ use utoipa::{
 use crate::{
     access::Access,
     dto::{ErrorBody, StreamGap},
-    handler::{authority, cluster, events, exec, file, node, open, task, token},
+    handler::{authority, cluster, events, exec, fanout, file, node, open, task, token},
     route::ROUTES,
 };
 
@@ -33,6 +33,7 @@ const SCHEME: &str = "token";
     tags(
         (name = "nodes", description = "Machines and what they do"),
         (name = "files", description = "Files for nodes and of nodes"),
+        (name = "fanout", description = "One command for very many targets"),
         (name = "tasks", description = "Work that goes on by itself"),
         (name = "events", description = "What happens"),
         (name = "cluster", description = "The cluster itself"),
@@ -49,6 +50,9 @@ const SCHEME: &str = "token";
         task::list_tasks, task::start_task, task::get_task, task::forget_task,
         task::command_task, task::stop_task, task::follow_output,
         events::follow_events,
+        fanout::list_runs, fanout::create_run, fanout::get_run, fanout::remove_run,
+        fanout::pause_run, fanout::resume_run, fanout::cancel_run, fanout::get_results,
+        fanout::follow_run, fanout::group_results, fanout::diff_runs,
         cluster::get_cluster, cluster::get_backup, cluster::remove_control, cluster::get_join_token,
         authority::get_authority, authority::rotate_authority, authority::rotate_join_token,
         authority::renew_certificate,

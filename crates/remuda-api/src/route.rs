@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     dto::Scope::{Admin, Operate, Read},
     guard,
-    handler::{authority, cluster, events, exec, file, node, open, task, token},
+    handler::{authority, cluster, events, exec, fanout, file, node, open, task, token},
 };
 
 /// One route.
@@ -60,6 +60,18 @@ pub(crate) static ROUTES: &[Route] = routes! {
     POST "/v1/files" Scope(Operate) => file::send_file,
     GET "/v1/artifacts/{digest}" Scope(Operate) => file::get_artifact,
     PUT "/v1/artifacts/{digest}" Scope(Operate) => file::put_artifact,
+
+    GET "/v1/fanout" Scope(Read) => fanout::list_runs,
+    POST "/v1/fanout" Scope(Operate) => fanout::create_run,
+    GET "/v1/fanout/{run}" Scope(Read) => fanout::get_run,
+    DELETE "/v1/fanout/{run}" Scope(Operate) => fanout::remove_run,
+    POST "/v1/fanout/{run}/pause" Scope(Operate) => fanout::pause_run,
+    POST "/v1/fanout/{run}/resume" Scope(Operate) => fanout::resume_run,
+    POST "/v1/fanout/{run}/cancel" Scope(Operate) => fanout::cancel_run,
+    GET "/v1/fanout/{run}/results" Scope(Read) => fanout::get_results,
+    GET "/v1/fanout/{run}/progress" Scope(Read) => fanout::follow_run,
+    GET "/v1/fanout/{run}/groups" Scope(Read) => fanout::group_results,
+    GET "/v1/fanout/{run}/diff" Scope(Read) => fanout::diff_runs,
 
     GET "/v1/tasks" Scope(Read) => task::list_tasks,
     POST "/v1/tasks" Scope(Operate) => task::start_task,

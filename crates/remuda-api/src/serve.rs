@@ -36,6 +36,21 @@ pub async fn serve(
     control: Control,
     supervisor: Supervisor,
 ) -> Result<SocketAddr, ServeError> {
+    let nursery = supervisor.clone();
+    listen(config, supervisor, "the API", |config, address| {
+        let hosts = Hosts::new(address, &config.names);
+        route::router(Api::new(config, hosts, control, nursery))
+    })
+    .await
+}
+
+/// Listens, and serves what is made for the real address.
+pub(crate) async fn listen(
+    config: ApiConfig,
+    supervisor: Supervisor,
+    name: &'static str,
+    router: impl FnOnce(&ApiConfig, SocketAddr) -> Router,
+) -> Result<SocketAddr, ServeError> {
     let in_the_clear = config.in_the_clear();
     if in_the_clear && !config.insecure {
         return Err(ServeError::Insecure { listen: config.listen });
@@ -43,15 +58,14 @@ pub async fn serve(
     let bind_error = |source| ServeError::Bind { listen: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
     let address = listener.local_addr().map_err(bind_error)?;
-    let hosts = Hosts::new(address, &config.names);
-    let router = route::router(Api::new(&config, hosts, control, supervisor.clone()));
+    let router = router(&config, address);
     let connections = supervisor.clone();
     supervisor.spawn("api", accept(listener, router, config, connections));
     if in_the_clear {
         let stop = supervisor.token();
         supervisor.spawn("api warning", async move {
             loop {
-                tracing::error!(%address, "the API is served without TLS: tokens can be read");
+                tracing::error!(%address, "{name} is served without TLS: tokens can be read");
                 tokio::select! {
                     () = tokio::time::sleep(WARN_EVERY) => {}
                     () = stop.cancelled() => return,

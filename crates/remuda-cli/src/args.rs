@@ -11,6 +11,7 @@ mod dev;
 mod discovery;
 mod event;
 mod exec;
+mod fanout;
 mod many;
 mod node;
 mod request;
@@ -32,6 +33,10 @@ pub(crate) use dev::DevArgs;
 pub(crate) use discovery::{DiscoverArgs, TrackerArgs};
 pub(crate) use event::EventArgs;
 pub(crate) use exec::ExecArgs;
+pub(crate) use fanout::{
+    Changed, FanoutCommand, HttpArgs, PingArgs, RunArgs, SshArgs, TargetArgs, TargetForm, TcpArgs,
+    TlsArgs, Which,
+};
 pub(crate) use many::{Many, ToClass};
 pub(crate) use node::{NodeCommand, StatusArgs};
 pub(crate) use request::RequestArgs;
@@ -72,6 +77,12 @@ pub(crate) enum Command {
     Exec(Box<ExecArgs>),
     /// Copy a file to nodes, from a node, or from node to node
     Cp(CpArgs),
+    /// Send one command to very many targets
+    #[command(
+        subcommand,
+        after_help = "Example:\n  remuda fanout http GET 'https://{{host}}:8443/health' --targets hosts.txt"
+    )]
+    Fanout(FanoutCommand),
     /// Load, list and unload WebAssembly job classes
     #[command(subcommand, after_help = "Example:\n  remuda class load greeter greeter.wasm --all")]
     Class(ClassCommand),

@@ -13,6 +13,7 @@ mod discovery;
 mod each;
 mod event;
 mod exec;
+mod fanout;
 mod input;
 mod node;
 mod request;
@@ -46,6 +47,9 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Sto
         Command::Agent(args) => block_on(agent::run(&args, environment)),
         Command::Dev(args) => block_on(dev::run(&args, environment)),
         Command::Tracker(args) => block_on(discovery::serve(args, environment)),
+        Command::Fanout(command) => {
+            block_on(traced(fanout::run(command, environment), environment))
+        }
         other => block_on(interruptible(traced(client_command(other, environment), environment))),
     }
 }
@@ -67,6 +71,7 @@ async fn client_command(command: Command, environment: &Environment) -> Result<(
         Command::Dev(_)
         | Command::Agent(_)
         | Command::Tracker(_)
+        | Command::Fanout(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::FunctionHelper

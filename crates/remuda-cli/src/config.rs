@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use remuda::agent::{ApiListen, LanUse};
+use remuda::agent::{ApiListen, FanoutConfig, LanUse, RestCommander};
 use remuda_discovery::tracker::TrackerUrl;
 use remuda_link::{JoinToken, Proxy};
 use remuda_model::{ErrorKind, JoinUrl, Labels, LinkUrl, NodeId, Roles};
@@ -39,6 +39,7 @@ pub(crate) struct NodeConfig {
     pub(crate) dns_server: Option<SocketAddr>,
     pub(crate) lan: LanUse,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) fanout: FanoutConfig,
     pub(crate) trackers: Vec<TrackerUrl>,
     pub(crate) tracker_listen: Option<SocketAddr>,
     pub(crate) proxy: Option<Proxy>,
@@ -47,6 +48,7 @@ pub(crate) struct NodeConfig {
     pub(crate) advertise: Vec<LinkUrl>,
     pub(crate) labels: Labels,
     pub(crate) api: Option<ApiListen>,
+    pub(crate) rest_commander: Option<RestCommander>,
     pub(crate) allow_plaintext: bool,
     pub(crate) cluster_name: String,
     pub(crate) drain_limit: Duration,

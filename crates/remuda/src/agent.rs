@@ -28,10 +28,13 @@ use remuda_worker::Worker;
 use tokio::sync::watch;
 
 pub use cluster_file::InitReport;
-pub use config::{AgentConfig, ApiListen, Diagnosis, LanUse, RouterSetup};
+pub use config::{
+    AgentConfig, ApiListen, Cidr, Diagnosis, FanoutConfig, LanUse, RestCommander, RouterSetup,
+};
 pub use data_dir::DataDirError;
 pub use error::AgentError;
 pub use remuda_control::{Backup, BackupError};
+pub use remuda_fanout::policy::cidr;
 pub use restore::{Restored, offline_backup, restore};
 
 use cluster_file::ClusterFile;
@@ -51,6 +54,7 @@ pub struct Agent {
     listening: Vec<LinkUrl>,
     links: LiveLinks,
     api: Option<SocketAddr>,
+    rest_commander: Option<SocketAddr>,
     drain_limit: Duration,
     supervisor: Supervisor,
     /// Unlocks the directory when everything else has ended.
@@ -76,6 +80,11 @@ impl Agent {
     /// Where its API listens.
     pub fn api_address(&self) -> Option<SocketAddr> {
         self.api
+    }
+
+    /// Where it answers as REST Commander did.
+    pub fn rest_commander_address(&self) -> Option<SocketAddr> {
+        self.rest_commander
     }
 
     /// Where it listens for links, with real ports.

@@ -16,6 +16,8 @@ mod body;
 mod calls;
 mod config;
 mod connection;
+mod fanout;
+mod fetch;
 mod files;
 mod node_class;
 mod stream;
@@ -26,6 +28,8 @@ mod transport;
 mod tests;
 
 pub use config::{Ca, ClientConfig};
+pub use fanout::RecordStream;
+pub use fetch::fetch;
 pub use files::LocalFile;
 pub use remuda_api::dto;
 pub use remuda_driver_wasm::{Grants, Load, Loaded, Quota};

@@ -19,6 +19,7 @@ fn path_of(route: &Route) -> String {
         .replace("{node}", "w9")
         .replace("{task}", "t9")
         .replace("{role}", "worker")
+        .replace("{run}", "r9")
         .replace("{token}", "none")
         .replace("{digest}", &"0f".repeat(32));
     assert!(!filled.contains('{'), "a parameter that this test does not know: {}", route.path);

@@ -70,12 +70,27 @@ pub(crate) struct AgentArgs {
     /// Directories whose files may be read and written through the cluster; `off` for none
     #[arg(long, value_name = "DIR,…")]
     files: Option<String>,
+    /// How many targets of fan-out runs are contacted at a time
+    #[arg(long, value_name = "N")]
+    fanout_slots: Option<String>,
+    /// Private ranges that fan-out runs may contact from here
+    #[arg(long, value_name = "CIDR,…")]
+    fanout_allow: Option<String>,
+    /// Let fan-out runs contact this machine's loopback, for tests
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    fanout_allow_loopback: Option<String>,
     /// Where a control node serves the API; `off` for nowhere
     #[arg(long, value_name = "ADDR:PORT")]
     api: Option<String>,
     /// Names by which clients may call the API
     #[arg(long, value_name = "NAME,…")]
     api_hosts: Option<String>,
+    /// Answer as REST Commander did, by its configuration files in this directory
+    #[arg(long, value_name = "DIR")]
+    rest_commander: Option<String>,
+    /// Where a control node does so
+    #[arg(long, value_name = "ADDR:PORT")]
+    rest_commander_listen: Option<String>,
     /// Serve the API without TLS beyond this machine
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     api_insecure: Option<String>,
@@ -135,8 +150,13 @@ impl AgentArgs {
             ("advertise", &self.advertise),
             ("labels", &self.labels),
             ("files", &self.files),
+            ("fanout_slots", &self.fanout_slots),
+            ("fanout_allow", &self.fanout_allow),
+            ("fanout_allow_loopback", &self.fanout_allow_loopback),
             ("api", &self.api),
             ("api_hosts", &self.api_hosts),
+            ("rest_commander", &self.rest_commander),
+            ("rest_commander_listen", &self.rest_commander_listen),
             ("api_insecure", &self.api_insecure),
             ("metrics_open", &self.metrics_open),
             ("allow_plaintext", &self.allow_plaintext),

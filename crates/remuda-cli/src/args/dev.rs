@@ -28,6 +28,9 @@ pub(crate) struct DevArgs {
     /// Labels of one node
     #[arg(long = "label", value_name = "NODE=LABELS", value_parser = node_labels)]
     pub(crate) labels: Vec<(NodeId, Labels)>,
+    /// Let fan-out runs contact this machine's loopback
+    #[arg(long)]
+    pub(crate) fanout_allow_loopback: bool,
     #[command(flatten)]
     pub(crate) format: Format,
     /// Run this against the cluster, stop everything, exit with its status

@@ -102,6 +102,7 @@ fn agent_config(
     agent.dns_server = config.dns_server;
     agent.lan = config.lan;
     agent.files.clone_from(&config.files);
+    agent.fanout.clone_from(&config.fanout);
     agent.trackers = config.trackers;
     agent.tracker_listen = config.tracker_listen;
     agent.proxy = config.proxy;
@@ -110,6 +111,7 @@ fn agent_config(
     agent.advertise = config.advertise;
     agent.labels = config.labels;
     agent.api = config.api;
+    agent.rest_commander = config.rest_commander;
     agent.allow_plaintext = config.allow_plaintext;
     agent.cluster_name = config.cluster_name;
     agent.drain_limit = config.drain_limit;

@@ -47,6 +47,19 @@ pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
             "beyond this machine the API would send tokens in the clear; put a TLS proxy in front and allow it with `api_insecure`",
         );
     }
+    if let Some(face) = &config.rest_commander {
+        let insecure = config.api.as_ref().is_some_and(|api| api.insecure);
+        require(
+            control,
+            "rest_commander",
+            "only control nodes answer as REST Commander did; add `control`",
+        );
+        require(
+            insecure || face.listen.ip().is_loopback(),
+            "rest_commander_listen",
+            "beyond this machine tokens would be sent in the clear; put a TLS proxy in front and allow it with `api_insecure`",
+        );
+    }
     let join: Vec<_> = config.join.iter().cloned().map(LinkUrl::from).collect();
     for url in config.listen.iter().chain(&join).chain(&config.advertise) {
         require(

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use remuda::agent::LanUse;
+use remuda::agent::{Cidr, LanUse};
 use remuda_discovery::tracker::TrackerUrl;
 use remuda_model::{JoinUrl, LinkUrl, Span};
 
@@ -72,6 +72,18 @@ pub(super) fn directories(text: &str) -> Result<Vec<PathBuf>, String> {
         path => Err(format!("`{}` does not begin with `/`", path.display())),
     };
     text.split(',').map(directory).collect()
+}
+
+/// How many targets may be contacted at a time.
+pub(super) fn slots(text: &str) -> Result<u32, String> {
+    let slots = text.parse().ok().filter(|slots| (1..=100_000).contains(slots));
+    slots.ok_or_else(|| format!("`{text}` is no number from 1 to 100000"))
+}
+
+/// Ranges of addresses.
+pub(super) fn ranges(text: &str) -> Result<Vec<Cidr>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| remuda::agent::cidr(part).map_err(|failure| failure.message)).collect()
 }
 
 pub(super) fn name(text: &str) -> Result<String, String> {

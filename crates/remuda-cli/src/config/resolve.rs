@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use remuda::agent::ApiListen;
+use remuda::agent::{ApiListen, FanoutConfig, RestCommander};
 use remuda_link::{JoinToken, Proxy};
 use remuda_model::Roles;
 use tracing_subscriber::EnvFilter;
@@ -136,6 +136,9 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
     let hosts = from.get("api_hosts", None, parse::names).unwrap_or_default();
     let insecure = from.get("api_insecure", Some("false"), parse::boolean).unwrap_or_default();
     let open_metrics = from.get("metrics_open", Some("false"), parse::boolean).unwrap_or_default();
+    let commander_dir = from.get("rest_commander", None, parse::path);
+    let commander_listen =
+        from.get("rest_commander_listen", Some("127.0.0.1:9000"), socket_address);
     let endpoint = from.get("otlp_endpoint", Some(""), parse::collector).flatten();
     let ratio = from.get("trace_ratio", Some("1"), parse::ratio).unwrap_or_default();
     let token_file = from.get("token_file", None, |text| {
@@ -159,6 +162,13 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         listen: from.get("listen", listen, parse::urls).unwrap_or_default(),
         advertise: from.get("advertise", Some(""), parse::urls).unwrap_or_default(),
         files: from.get("files", Some("/"), parse::directories).unwrap_or_default(),
+        fanout: FanoutConfig {
+            slots: from.get("fanout_slots", Some("2500"), parse::slots).unwrap_or_default(),
+            allow: from.get("fanout_allow", Some(""), parse::ranges).unwrap_or_default(),
+            allow_loopback: from
+                .get("fanout_allow_loopback", Some("false"), parse::boolean)
+                .unwrap_or_default(),
+        },
         labels: from.get("labels", Some(""), parse::itself).unwrap_or_default(),
         api: api_address.flatten().map(|address| ApiListen {
             address,
@@ -166,6 +176,9 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
             hosts,
             open_metrics,
         }),
+        rest_commander: commander_dir
+            .zip(commander_listen)
+            .map(|(dir, listen)| RestCommander { dir, listen }),
         allow_plaintext: from
             .get("allow_plaintext", Some("false"), parse::boolean)
             .unwrap_or_default(),

@@ -23,7 +23,7 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 28] = [
+pub(super) const SETTINGS: [Setting; 33] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
@@ -43,8 +43,13 @@ pub(super) const SETTINGS: [Setting; 28] = [
     setting("advertise", "REMUDA_ADVERTISE"),
     setting("labels", "REMUDA_LABELS"),
     setting("files", "REMUDA_FILES"),
+    setting("fanout_slots", "REMUDA_FANOUT_SLOTS"),
+    setting("fanout_allow", "REMUDA_FANOUT_ALLOW"),
+    setting("fanout_allow_loopback", "REMUDA_FANOUT_ALLOW_LOOPBACK"),
     setting("api", "REMUDA_API"),
     setting("api_hosts", "REMUDA_API_HOSTS"),
+    setting("rest_commander", "REMUDA_REST_COMMANDER"),
+    setting("rest_commander_listen", "REMUDA_REST_COMMANDER_LISTEN"),
     setting("api_insecure", "REMUDA_API_INSECURE"),
     setting("metrics_open", "REMUDA_METRICS_OPEN"),
     setting("allow_plaintext", "REMUDA_ALLOW_PLAINTEXT"),

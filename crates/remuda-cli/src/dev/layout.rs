@@ -201,6 +201,7 @@ mod tests {
             workers: Some(1),
             data_dir: None,
             labels: Vec::new(),
+            fanout_allow_loopback: false,
             format: crate::args::Format::default(),
             command: Vec::new(),
         };

@@ -20,6 +20,7 @@ const API_PORT: u16 = 44200;
 pub(super) struct Nodes {
     program: PathBuf,
     labels: Vec<(NodeId, Labels)>,
+    fanout_to_loopback: bool,
     /// Variables of ours that would configure the nodes.
     hidden: Vec<String>,
     running: Vec<Node>,
@@ -44,7 +45,13 @@ impl Nodes {
         let hidden =
             environment.names().filter(|name| name.starts_with("REMUDA_") && *name != "REMUDA_LOG");
         let hidden = hidden.map(str::to_owned).collect();
-        Ok(Self { program, labels: args.labels.clone(), hidden, running: Vec::new() })
+        Ok(Self {
+            program,
+            labels: args.labels.clone(),
+            fanout_to_loopback: args.fanout_allow_loopback,
+            hidden,
+            running: Vec::new(),
+        })
     }
 
     /// Starts one node. `join` holds the addresses and the token file; the first node has none.
@@ -71,6 +78,9 @@ impl Nodes {
             if join.is_none() {
                 arguments.extend(["--prefer-api-port".to_owned(), API_PORT.to_string()]);
             }
+        }
+        if self.fanout_to_loopback {
+            arguments.push("--fanout-allow-loopback".to_owned());
         }
         match join {
             None => arguments.extend(words(["--bootstrap", "--cluster-name", "dev"])),

@@ -78,6 +78,25 @@ pub(crate) fn escape_line(text: &str) -> String {
     out
 }
 
+/// The same JSON without characters that do something to a terminal. They can only stand in strings,
+/// where JSON has another way to write them.
+pub(crate) fn escape_json(json: String) -> String {
+    let harmful = |char: char| char != '\n' && is_harmful(char);
+    if !json.contains(harmful) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for char in json.chars() {
+        if harmful(char) {
+            // All of them have at most four digits.
+            out.push_str(&format!("\\u{:04x}", u32::from(char)));
+        } else {
+            out.push(char);
+        }
+    }
+    out
+}
+
 /// Control characters, and those that turn the direction of writing.
 fn is_harmful(char: char) -> bool {
     char.is_control()
@@ -134,6 +153,20 @@ mod tests {
         let single: Vec<_> = bytes.chunks(1).collect();
         assert_eq!(escaped(&single), whole);
         assert_eq!(escaped(&[b"\xe2\x82"]), "\\xe2\\x82");
+    }
+
+    #[test]
+    fn harmless_json_means_the_same() {
+        let text = "a\u{9b}31m\u{7f}\u{202e}b\u{1b}\n";
+        for json in [
+            serde_json::to_string(&[text]).expect("a text"),
+            serde_json::to_string_pretty(&[text]).expect("a text"),
+        ] {
+            let harmless = escape_json(json);
+            assert!(!harmless.contains(|char| char != '\n' && is_harmful(char)), "{harmless:?}");
+            let back: Vec<String> = serde_json::from_str(&harmless).expect("JSON");
+            assert_eq!(back, [text]);
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use super::{Table, escape::escape_line};
+use super::{
+    Table,
+    escape::{escape_json, escape_line},
+};
 use crate::{args::Format, error::PrintError};
 
 /// Prints data in the form that was asked for.
@@ -48,12 +51,12 @@ impl Printer {
 
     /// A value as indented JSON.
     pub(crate) fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
-        self.text(&serde_json::to_string_pretty(value).map_err(std::io::Error::from)?)
+        self.text(&escape_json(serde_json::to_string_pretty(value).map_err(std::io::Error::from)?))
     }
 
     /// A value as one line of JSON, for streams.
     pub(crate) fn json_line<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
-        self.text(&serde_json::to_string(value).map_err(std::io::Error::from)?)
+        self.text(&escape_json(serde_json::to_string(value).map_err(std::io::Error::from)?))
     }
 
     /// Text that is already harmless, and a line feed unless it ends with one.

@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use remuda_api::{ApiConfig, ApiTls, MoreMetrics};
+use remuda_api::{ApiConfig, ApiTls, MoreMetrics, Surface};
 use remuda_artifact::{Store, StoreConfig};
+use remuda_compat_legacy::{Catalogue, Face};
 use remuda_control::{Control, ControlConfig};
 use remuda_discovery::{
     Finder, Sources,
@@ -19,19 +20,20 @@ use remuda_discovery::{
 use remuda_driver_exec::{ExecConfig, exec_class};
 use remuda_driver_script::{ScriptConfig, script_classes};
 use remuda_driver_wasm::{WasmConfig, wasm_class};
+use remuda_fanout::{Admit, Engine, EngineConfig, Shared, policy::PolicyConfig};
 use remuda_link::{
     Admission, CertificatesOnly, Endpoint, EndpointConfig, Identity, JoinToken, Limits, Link,
     Router, Secret,
 };
-use remuda_model::{ClusterId, Generation, LinkUrl, Role, Transport};
+use remuda_model::{ClusterId, Generation, LinkUrl, NodeId, Role, Transport};
 use remuda_plugin::{Class, ClassTable};
-use remuda_runtime::{Supervisor, metrics::Page};
+use remuda_runtime::{Supervisor, blocking, metrics::Page};
 use remuda_worker::{FilesConfig, StartError, Worker, WorkerConfig};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Agent, AgentConfig, AgentError, ApiListen, STOP_LIMIT, advertise,
+    Agent, AgentConfig, AgentError, ApiListen, FanoutConfig, RestCommander, STOP_LIMIT, advertise,
     credentials::Credentials,
     data_dir::{DataDir, NodeFile},
     live_links::LiveLinks,
@@ -95,6 +97,8 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
 
     let mut others = other_protocols(&mut config, control.as_ref());
     credentials.register(&mut others);
+    let own = listening.iter().chain(&advertised);
+    fanout(&config, &member.file.node, own, &worker, &supervisor).register(&mut others);
     let mut router = others.clone();
     worker.register(&mut router);
     let router = Arc::new(router);
@@ -133,6 +137,14 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
         }
         _ => None,
     };
+    let rest_commander = match (&control, &config.rest_commander) {
+        (Some(control), Some(face)) => {
+            let node = member.file.node.clone();
+            let served = rest_commander(face, (control, node), &config, &endpoint, &supervisor);
+            Some(served.await?)
+        }
+        _ => None,
+    };
     let node = member.file.node;
     let drain_limit = config.drain_limit;
     Ok(Agent {
@@ -143,6 +155,7 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
         listening,
         links: live,
         api,
+        rest_commander,
         drain_limit,
         supervisor,
         _data: data,
@@ -273,6 +286,29 @@ async fn control(
     };
     let opened = Control::open_as(config.release, control, supervisor.child()).await;
     opened.map(Some).map_err(AgentError::part("the control side"))
+}
+
+/// Takes part in fan-out runs.
+fn fanout<'a>(
+    config: &AgentConfig,
+    node: &NodeId,
+    own: impl Iterator<Item = &'a LinkUrl>,
+    worker: &Worker,
+    supervisor: &Supervisor,
+) -> Engine {
+    let FanoutConfig { slots, allow, allow_loopback } = config.fanout.clone();
+    let api = config.api.as_ref().map(|api| api.address);
+    let listeners = own.filter_map(|url| Some(SocketAddr::new(url.host.parse().ok()?, url.port)));
+    let face = config.rest_commander.as_ref().map(|face| face.listen);
+    let own = listeners.chain(api).chain(config.tracker_listen).chain(face).collect();
+    let open = Shared::new(PolicyConfig { allow, allow_loopback, own }).opener();
+    let worker = worker.clone();
+    let admit: Admit = Arc::new(move |epoch| {
+        let worker = worker.clone();
+        Box::pin(async move { worker.admit(epoch).await })
+    });
+    let config = EngineConfig { slots, ..EngineConfig::new(node.clone()) };
+    Engine::new(config, open, admit, supervisor.token())
 }
 
 fn endpoint(
@@ -506,6 +542,42 @@ fn api_config(
         more_metrics: Some(MoreMetrics::new(move |page| worker.write_metrics(page))),
         ..ApiConfig::new(api.address)
     })
+}
+
+/// Answers as REST Commander did, on an address of its own under the terms of the API.
+async fn rest_commander(
+    face: &RestCommander,
+    (control, node): (&Control, NodeId),
+    config: &AgentConfig,
+    endpoint: &Endpoint,
+    supervisor: &Supervisor,
+) -> Result<SocketAddr, AgentError> {
+    let dir = face.dir.clone();
+    let read = blocking(move || Catalogue::load(&dir)).await;
+    let catalogue = read.map_err(AgentError::part("the face of REST Commander"))?;
+    let catalogue =
+        catalogue.map_err(|source| AgentError::RestCommander { dir: face.dir.clone(), source })?;
+    let api = ApiListen {
+        address: face.listen,
+        insecure: config.api.as_ref().is_some_and(|api| api.insecure),
+        hosts: config.api.as_ref().map(|api| api.hosts.clone()).unwrap_or_default(),
+        open_metrics: false,
+    };
+    let terms = ApiConfig {
+        tls: api_tls(&api, endpoint)?,
+        insecure: api.insecure,
+        names: api.hosts,
+        ..ApiConfig::new(api.address)
+    };
+    let surface = Surface {
+        name: "the face of REST Commander",
+        router: Face::new(control.clone(), node, catalogue).into_router(),
+        scope: remuda_compat_legacy::scope_of,
+    };
+    let served = remuda_api::serve_surface(terms, control.clone(), supervisor.clone(), surface);
+    let address = served.await.map_err(AgentError::Api)?;
+    tracing::info!(%address, "answers as REST Commander did");
+    Ok(address)
 }
 
 /// Beyond loopback the API shows the certificate of the node, whose CA clients know or pin.

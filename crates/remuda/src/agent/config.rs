@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
 use remuda_discovery::tracker::TrackerUrl;
+use remuda_fanout::DEFAULT_SLOTS;
+pub use remuda_fanout::policy::Cidr;
 use remuda_link::{JoinToken, Proxy, Router};
 use remuda_model::{JoinUrl, Labels, LinkUrl, NodeId, Release, Roles};
 use remuda_plugin::{Class, JobClass, erase};
@@ -48,6 +50,8 @@ pub struct AgentConfig {
     pub labels: Labels,
     /// Where control nodes serve the API.
     pub api: Option<ApiListen>,
+    /// Where a control node answers the calls of programs that were written for REST Commander.
+    pub rest_commander: Option<RestCommander>,
     /// Allows `tcp` and `ws` beyond loopback.
     pub allow_plaintext: bool,
     /// The name of a new cluster.
@@ -61,6 +65,8 @@ pub struct AgentConfig {
     pub files: Vec<PathBuf>,
     /// Whether repositories on the disks of this machine may be cloned, for tests.
     pub file_repositories: bool,
+    /// What fan-out runs may contact from here, and how many targets at a time.
+    pub fanout: FanoutConfig,
     /// Job classes beside the built-in ones.
     pub classes: Vec<Arc<dyn Class>>,
     /// How long a shutdown waits for running tasks.
@@ -92,6 +98,34 @@ pub enum LanUse {
     Auto,
     /// Every node looks, besides what it was given; every control node announces itself.
     On,
+}
+
+/// What fan-out runs may contact from a worker, and how many targets at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FanoutConfig {
+    /// Targets that are contacted at a time, over all runs.
+    pub slots: u32,
+    /// Private ranges that runs may contact; none unless given.
+    pub allow: Vec<Cidr>,
+    /// Whether runs may contact loopback addresses, for tests and benchmarks.
+    pub allow_loopback: bool,
+}
+
+impl Default for FanoutConfig {
+    fn default() -> Self {
+        Self { slots: DEFAULT_SLOTS, allow: Vec::new(), allow_loopback: false }
+    }
+}
+
+/// Where a control node answers as REST Commander did, and of what. Names, tokens and TLS are as for
+/// the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestCommander {
+    /// The directory of `agentcommand.conf`, `nodegroup.conf`, `aggregation.conf` and
+    /// `httpheader.conf`.
+    pub dir: PathBuf,
+    /// The address; port 0 takes a free one.
+    pub listen: SocketAddr,
 }
 
 /// Where the API listens.
@@ -126,11 +160,13 @@ impl AgentConfig {
             advertise: Vec::new(),
             labels: Labels::default(),
             api: None,
+            rest_commander: None,
             allow_plaintext: false,
             cluster_name: "remuda".to_owned(),
             holder_program: None,
             files: vec!["/".into()],
             file_repositories: false,
+            fanout: FanoutConfig::default(),
             classes: Vec::new(),
             drain_limit: Duration::from_secs(10),
             admin_token: None,

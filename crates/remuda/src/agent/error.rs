@@ -3,6 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use remuda_api::ServeError;
+use remuda_compat_legacy::CatalogueError;
 use remuda_model::{ErrorKind, Failure, LinkUrl};
 
 use super::DataDirError;
@@ -72,6 +73,14 @@ pub enum AgentError {
     /// The API cannot be served.
     #[error("cannot serve the API")]
     Api(#[source] ServeError),
+    /// The configuration of REST Commander cannot be used.
+    #[error("cannot use the configuration of REST Commander in `{}`", dir.display())]
+    RestCommander {
+        /// Where it is.
+        dir: PathBuf,
+        /// Why.
+        source: CatalogueError,
+    },
     /// Part of the node does not start.
     #[error("cannot start {part}")]
     Part {
@@ -102,7 +111,8 @@ impl AgentError {
             Self::NoCluster
             | Self::Incomplete { .. }
             | Self::Listen { .. }
-            | Self::Tracker { .. } => ErrorKind::Invalid,
+            | Self::Tracker { .. }
+            | Self::RestCommander { .. } => ErrorKind::Invalid,
             Self::Join(failure) | Self::Backup(failure) => failure.kind,
             Self::NoControlNode { .. } => ErrorKind::NotFound,
             Self::Api(error) => error.kind(),
@@ -134,6 +144,10 @@ impl AgentError {
             Self::Api(error) => return error.hint().map(str::to_owned),
             Self::Listen { .. } | Self::Tracker { .. } => {
                 "the port may be taken or the address foreign to this machine; port 0 takes a free one"
+            }
+            Self::RestCommander { .. } => {
+                "give the directory of agentcommand.conf with --rest-commander; see \
+                 docs/compat/rest-commander.md"
             }
             Self::Part { source, .. } => return advice(source.as_ref()).map(str::to_owned),
             Self::Authority(_) => return None,

@@ -186,7 +186,7 @@ impl EventStream {
     }
 }
 
-fn read<T: DeserializeOwned>(line: &Bytes) -> Result<T, Failure> {
+pub(super) fn read<T: DeserializeOwned>(line: &Bytes) -> Result<T, Failure> {
     serde_json::from_slice(line).map_err(|error| {
         Failure::new(
             ErrorKind::Internal,
@@ -196,7 +196,7 @@ fn read<T: DeserializeOwned>(line: &Bytes) -> Result<T, Failure> {
     })
 }
 
-fn cut_off() -> Failure {
+pub(super) fn cut_off() -> Failure {
     Failure::new(ErrorKind::OutcomeUnknown, "the stream from the API ended before its last line")
         .code("stream_interrupted")
 }

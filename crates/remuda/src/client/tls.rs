@@ -40,6 +40,17 @@ pub(super) fn client_config(ca: &Ca) -> Result<ClientConfig, Failure> {
     Ok(config)
 }
 
+/// TLS with servers of the web.
+pub(super) fn of_roots(roots: RootCertStore) -> Result<ClientConfig, Failure> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::internal(&error))?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 fn roots(pem: &[u8]) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

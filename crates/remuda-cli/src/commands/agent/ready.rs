@@ -15,6 +15,9 @@ pub(crate) struct Ready {
     pub(crate) node: NodeId,
     /// Where its API listens.
     pub(crate) api: Option<SocketAddr>,
+    /// Where it answers as REST Commander did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rest_commander: Option<SocketAddr>,
     /// Where it listens for links.
     pub(crate) links: Vec<LinkUrl>,
 }
@@ -34,6 +37,7 @@ pub(super) fn write(dir: &Path, agent: &Agent) -> Result<(), Report> {
     let ready = Ready {
         node: agent.node().clone(),
         api: agent.api_address(),
+        rest_commander: agent.rest_commander_address(),
         links: agent.link_addresses().to_vec(),
     };
     let text = serde_json::to_vec_pretty(&ready).expect("our own types are writable");

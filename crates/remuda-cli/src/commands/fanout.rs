@@ -1,0 +1,90 @@
+//! `remuda fanout`: one command for very many targets.
+
+mod follow;
+mod results;
+mod show;
+mod spec;
+mod start;
+mod targets;
+
+use remuda_model::run::RunView;
+
+use super::{connect::client, interruptible};
+use crate::{
+    args::{Changed, FanoutCommand, Format},
+    environment::Environment,
+    error::Stop,
+    output::Printer,
+};
+
+pub(super) async fn run(command: FanoutCommand, environment: &Environment) -> Result<(), Stop> {
+    let (prepared, run) = match command {
+        FanoutCommand::Http(args) => (spec::http(&args).await?, (args.targets, args.run)),
+        FanoutCommand::Ssh(args) => {
+            (spec::ssh(&args, environment).await?, (args.targets, args.run))
+        }
+        FanoutCommand::Tcp(args) => (spec::tcp(&args).await?, (args.targets, args.run)),
+        FanoutCommand::Ping(args) => (spec::ping(&args), (args.targets, args.run)),
+        other => return interruptible(read_or_change(other, environment)).await,
+    };
+    start::run(prepared, run, environment).await
+}
+
+async fn read_or_change(command: FanoutCommand, environment: &Environment) -> Result<(), Stop> {
+    match command {
+        FanoutCommand::List { format, connect } => {
+            show::list(&client(&connect, environment)?, format).await
+        }
+        FanoutCommand::Show { run, format, connect } => {
+            show::one(&client(&connect, environment)?, &run, format).await
+        }
+        FanoutCommand::Results { run, which, follow, body, csv, hosts, raw, format, connect } => {
+            let client = client(&connect, environment)?;
+            let form = results::Form::new(format, csv, hosts, body, raw);
+            results::print(&client, &run, results::query(which, follow), form).await
+        }
+        FanoutCommand::Search { host, text, raw, format, connect } => {
+            let client = client(&connect, environment)?;
+            results::search(
+                &client,
+                host,
+                text,
+                results::Form::new(format, false, false, true, raw),
+            )
+            .await
+        }
+        FanoutCommand::Group { run, by, hosts, outcome, format, connect } => {
+            let client = client(&connect, environment)?;
+            show::groups(&client, &run, (by, hosts, outcome), format).await
+        }
+        FanoutCommand::Diff { before, after, hosts, format, connect } => {
+            let client = client(&connect, environment)?;
+            show::diff(&client, (&before, &after), hosts, format).await
+        }
+        FanoutCommand::Pause(Changed { run, format, connect }) => {
+            let view = client(&connect, environment)?.pause_run(&run).await?;
+            print_state(format, &view)
+        }
+        FanoutCommand::Resume(Changed { run, format, connect }) => {
+            let view = client(&connect, environment)?.resume_run(&run).await?;
+            print_state(format, &view)
+        }
+        FanoutCommand::Cancel(Changed { run, format, connect }) => {
+            let view = client(&connect, environment)?.cancel_run(&run).await?;
+            print_state(format, &view)
+        }
+        FanoutCommand::Remove(Changed { run, connect, .. }) => {
+            Ok(client(&connect, environment)?.remove_run(&run).await?)
+        }
+        FanoutCommand::Http(_)
+        | FanoutCommand::Ssh(_)
+        | FanoutCommand::Tcp(_)
+        | FanoutCommand::Ping(_) => Ok(()),
+    }
+}
+
+fn print_state(format: Format, view: &RunView) -> Result<(), Stop> {
+    Ok(Printer::new(format).value(view, |view| {
+        format!("{}: {}, {} of {} done", view.id, view.state, view.done, view.targets)
+    })?)
+}
