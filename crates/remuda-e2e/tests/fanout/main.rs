@@ -1,0 +1,17 @@
+//! Fan-out runs with real processes: what becomes of very many targets, whatever they do and
+//! whoever dies meanwhile. Each ends with exactly one record, and all counts agree.
+
+mod course;
+mod crowd;
+mod disk;
+mod doors;
+mod field;
+mod hostile;
+mod losses;
+mod losses_at_most_once;
+mod losses_at_speed;
+mod partition_in_namespaces;
+mod refusals;
+mod sources;
+mod very_many;
+mod width;
