@@ -104,16 +104,27 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts it below a directory and waits until every node is ready.
     pub(crate) async fn start(below: &Path, controls: usize, workers: usize) -> Result<Self> {
-        let mut cluster = Self::found(below, &[]).await?;
+        Self::start_with(below, controls, workers, &[]).await
+    }
+
+    /// As [`start`](Self::start), with further arguments for all of its nodes.
+    pub(crate) async fn start_with(
+        below: &Path,
+        controls: usize,
+        workers: usize,
+        more: &[&str],
+    ) -> Result<Self> {
+        let mut cluster = Self::found(below, more).await?;
         let url = cluster.link(0)?.to_string();
         for number in 2..=controls {
             let token = cluster.read("join-token-control")?;
             let words = ["--control", "--join", &url, "--token", &token];
-            cluster.add(&format!("c{number}"), &words).await?;
+            cluster.add(&format!("c{number}"), &[&words, more].concat()).await?;
         }
         for number in 1..=workers {
             let token = cluster.read("join-token-worker")?;
-            cluster.add(&format!("w{number}"), &["--join", &url, "--token", &token]).await?;
+            let words = ["--join", &url, "--token", &token];
+            cluster.add(&format!("w{number}"), &[&words, more].concat()).await?;
         }
         cluster.settled(controls).await?;
         Ok(cluster)

@@ -10,7 +10,7 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-use crate::{cluster, peers::nats, raw};
+use crate::{cluster, fanout, peers::nats, raw};
 
 /// A child and the line by which it said that it is ready.
 #[derive(Debug)]
@@ -44,6 +44,14 @@ pub(crate) async fn run(arguments: &[&str]) -> Result<()> {
             tokio::select! {
                 ended = raw::serve(listener) => ended,
                 () = parent_gone() => Ok(()),
+            }
+        }
+        ["web"] => {
+            let mut serving = tokio::task::spawn_blocking(fanout::serve);
+            tokio::select! {
+                ended = &mut serving => ended?,
+                // A thread that serves for ever must not keep the process alive.
+                () = parent_gone() => std::process::abort(),
             }
         }
         ["nats", address] => {

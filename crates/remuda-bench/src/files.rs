@@ -5,6 +5,7 @@ mod peers;
 
 use std::{
     fs,
+    net::Ipv4Addr,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -21,7 +22,7 @@ use remuda::{
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use self::peers::Ssh;
+pub(crate) use self::peers::Ssh;
 use crate::{agents::Cluster, options::Options, report::Report};
 
 const WORKERS: u32 = 4;
@@ -39,7 +40,7 @@ pub(crate) async fn run(words: &[&str]) -> Result<()> {
     write_random(&source, megabytes)?;
     let cluster = Cluster::start(&below, 1, usize::try_from(WORKERS)?).await?;
     let client = cluster.client(0, Duration::from_secs(30))?;
-    let ssh = Ssh::start(home.path()).await?;
+    let ssh = Ssh::start(home.path(), Ipv4Addr::LOCALHOST).await?;
     let mut sides: Vec<(&str, [Vec<f64>; 2])> =
         ["remuda", "a bare socket", "scp", "rsync over ssh"]
             .map(|name| (name, [Vec::new(), Vec::new()]))

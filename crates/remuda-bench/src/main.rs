@@ -8,6 +8,7 @@ mod cluster;
 mod dev;
 mod discover;
 mod failover;
+mod fanout;
 mod files;
 mod fleet;
 mod idle;
@@ -43,6 +44,9 @@ usage: remuda-bench MEASUREMENT [OPTION…]
   discover          from the start of an agent to a ready node, by each way of finding the cluster
   files             one file to one and to four workers, beside scp, rsync and a bare socket
                     [--megabytes 1024] [--dir /dev/shm]
+  fanout            100,000 hosts by HTTP, beside the least that a client can do, curl and aiohttp, and
+                    1,000 by SSH, beside pssh, clush and ansible
+                    [--peers] [--targets 100000] [--workers 1,5] [--slow 40000] [--ssh 1000] [--dir DIR]
   wasm              components as job classes: cold load, calls, memory, beside a native class
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
@@ -61,6 +65,7 @@ async fn main() -> Result<()> {
         ["failover", words @ ..] => failover::run(words).await,
         ["discover", words @ ..] => discover::run(words).await,
         ["files", words @ ..] => Box::pin(files::run(words)).await,
+        ["fanout", words @ ..] => Box::pin(fanout::run(words)).await,
         ["wasm", words @ ..] => wasm::run(words).await,
         ["idle"] => idle::run().await,
         ["dev"] => dev::run().await,

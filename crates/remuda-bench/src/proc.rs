@@ -19,13 +19,19 @@ pub(crate) struct Memory {
 
 /// How much memory a process holds.
 pub(crate) fn memory(pid: u32) -> Result<Memory> {
+    Ok(Memory { resident: status_bytes(pid, "VmRSS:")?, own: status_bytes(pid, "RssAnon:")? })
+}
+
+/// The most resident memory that a process ever held, in bytes.
+pub(crate) fn most_memory(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, key: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process runs")?;
-    let bytes = |key: &str| -> Result<u64> {
-        let line = status.lines().find(|line| line.starts_with(key));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        Ok(kib.with_context(|| format!("{key} in /proc/{pid}/status"))? * 1024)
-    };
-    Ok(Memory { resident: bytes("VmRSS:")?, own: bytes("RssAnon:")? })
+    let line = status.lines().find(|line| line.starts_with(key));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("{key} in /proc/{pid}/status"))? * 1024)
 }
 
 /// The time that a process has spent on processors.

@@ -17,14 +17,14 @@ use tokio::{
 };
 
 /// A server of OpenSSH on loopback, with keys of its own.
-pub(super) struct Ssh {
+pub(crate) struct Ssh {
     port: u16,
     key: PathBuf,
     _server: Child,
 }
 
 impl Ssh {
-    pub(super) async fn start(dir: &Path) -> Result<Self> {
+    pub(crate) async fn start(dir: &Path, listen: Ipv4Addr) -> Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let (host_key, key) = (dir.join("host_key"), dir.join("user_key"));
         for path in [&host_key, &key] {
@@ -37,7 +37,7 @@ impl Ssh {
         fs::copy(key.with_extension("pub"), &allowed)?;
         let config = dir.join("sshd_config");
         let text = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+            "Port {port}\nListenAddress {listen}\nMaxStartups 10000\nHostKey {}\nAuthorizedKeysFile {}\n\
              StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n\
              Subsystem sftp internal-sftp\n",
             host_key.display(),
@@ -55,6 +55,15 @@ impl Ssh {
             sleep(Duration::from_millis(20)).await;
         }
         Ok(Self { port, key, _server: server })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The private key that it lets in.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
     }
 
     /// What `ssh` and `scp` need to know, but for the port.
