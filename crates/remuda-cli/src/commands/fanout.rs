@@ -25,9 +25,11 @@ pub(super) async fn run(command: FanoutCommand, environment: &Environment) -> Re
         }
         FanoutCommand::Tcp(args) => (spec::tcp(&args).await?, (args.targets, args.run)),
         FanoutCommand::Ping(args) => (spec::ping(&args), (args.targets, args.run)),
-        other => return interruptible(read_or_change(other, environment)).await,
+        other => {
+            return Box::pin(interruptible(read_or_change(other, environment))).await;
+        }
     };
-    start::run(prepared, run, environment).await
+    Box::pin(start::run(prepared, run, environment)).await
 }
 
 async fn read_or_change(command: FanoutCommand, environment: &Environment) -> Result<(), Stop> {

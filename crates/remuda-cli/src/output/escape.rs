@@ -1,6 +1,8 @@
 //! Makes remote text harmless for a terminal: what a node prints must not move the cursor, change
 //! the title or hide what came before.
 
+use std::fmt::Write as _;
+
 /// Escapes control characters in a stream of bytes; line feeds and tabs pass.
 #[derive(Debug, Default)]
 pub(crate) struct Escaper {
@@ -89,7 +91,8 @@ pub(crate) fn escape_json(json: String) -> String {
     for char in json.chars() {
         if harmful(char) {
             // All of them have at most four digits.
-            out.push_str(&format!("\\u{:04x}", u32::from(char)));
+            // Writing to a text does not fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(char));
         } else {
             out.push(char);
         }

@@ -70,7 +70,7 @@ pub(super) async fn run(
         return Ok(Printer::new(args.format).value(&view, |view| view.id.to_string())?);
     }
     note(&format!("run {} for {} targets", view.id, view.targets));
-    follow::follow(&client, &view, &args).await
+    Box::pin(follow::follow(&client, &view, &args)).await
 }
 
 fn limits(args: &RunArgs) -> Limits {
