@@ -92,3 +92,48 @@ pub enum FromWorker {
     /// It takes no part, or no more.
     Failed(Failure),
 }
+
+#[cfg(test)]
+mod tests {
+    use remuda_model::run::{Outcome, Trouble, TroubleKind};
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_never_change() {
+        let share = Share { concurrency: 300, rate_milli: Some(5) };
+        let run: RunId = "r1".parse().expect("a run");
+        let (spec, secrets) = (b"{}".to_vec(), b"{}".to_vec());
+        let open = Open { epoch: Epoch(5), run, spec, secrets, share, hold: true };
+        let golden = b"\x00\x05\x02r1\x02{}\x02{}\xac\x02\x01\x05\x01";
+        assert_eq!(crate::encode(&ToWorker::Open(open))[..], golden[..]);
+        let vars = vec![("k".to_owned(), "v".to_owned())];
+        let given = Given { index: 300, host: "h".to_owned(), vars };
+        let targets = ToWorker::Targets(vec![given]);
+        assert_eq!(crate::encode(&targets)[..], b"\x01\x01\xac\x02\x01h\x01\x01k\x01v"[..]);
+        assert_eq!(crate::encode(&ToWorker::Share(share))[..], [2, 0xac, 2, 1, 5]);
+        assert_eq!(crate::encode(&ToWorker::Hold(true))[..], [3, 1]);
+        assert_eq!(crate::encode(&ToWorker::Finish)[..], [4]);
+        assert_eq!(crate::encode(&FromWorker::Welcome { slots: 300 })[..], [0, 0xac, 2]);
+        assert_eq!(crate::encode(&FromWorker::Want(7))[..], [1, 7]);
+        let trouble = Trouble::new(TroubleKind::Status, "no");
+        let mut record = Record::without_answer(1, Outcome::Unexpected, trouble);
+        record.status = Some(404);
+        record.worker = Some("w".parse().expect("a name"));
+        record.body = b"b".to_vec();
+        let golden = b"\x02\x01\x01\x01\x01\xa8\x06\x01\x0b\x02no\0\0\0\x01\x01w\0\0\x01b\0\0";
+        assert_eq!(crate::encode(&FromWorker::Records(vec![record]))[..], golden[..]);
+        let pace = FromWorker::Pace { window: 1, in_flight: 2 };
+        assert_eq!(crate::encode(&pace)[..], [3, 1, 2]);
+        assert_eq!(crate::encode(&FromWorker::Finished)[..], [4]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let share = Share { concurrency: 1, rate_milli: None };
+        let run: RunId = "r1".parse().expect("a run");
+        let secrets = b"hush".to_vec();
+        let open = Open { epoch: Epoch(1), run, spec: Vec::new(), secrets, share, hold: false };
+        assert!(!format!("{open:?}").contains("104"), "{open:?}");
+    }
+}

@@ -53,3 +53,30 @@ pub struct Hosted {
     /// What became of it.
     pub record: Record,
 }
+
+#[cfg(test)]
+mod tests {
+    use remuda_model::run::{Outcome, Trouble, TroubleKind};
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_never_change() {
+        let run: RunId = "r1".parse().expect("a run");
+        assert_eq!(crate::encode(&Call::List)[..], [0]);
+        assert_eq!(crate::encode(&Call::Show(run.clone()))[..], b"\x01\x02r1"[..]);
+        assert_eq!(crate::encode(&Call::Pause(run.clone()))[..], b"\x02\x02r1"[..]);
+        assert_eq!(crate::encode(&Call::Resume(run.clone()))[..], b"\x03\x02r1"[..]);
+        assert_eq!(crate::encode(&Call::Cancel(run.clone()))[..], b"\x04\x02r1"[..]);
+        assert_eq!(crate::encode(&Call::Remove(run.clone()))[..], b"\x05\x02r1"[..]);
+        let records = Call::Records { run, filter: b"{}".to_vec(), follow: true };
+        assert_eq!(crate::encode(&records)[..], b"\x06\x02r1\x02{}\x01"[..]);
+        assert_eq!(crate::encode(&Answer::Views(b"[]".to_vec()))[..], b"\0\x02[]"[..]);
+        let trouble = Trouble::new(TroubleKind::Dns, "");
+        let record = Record::without_answer(0, Outcome::Ok, trouble);
+        let hosted = Hosted { host: "h".to_owned(), vars: Vec::new(), record };
+        let golden = [1, 1, 1, b'h', 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(crate::encode(&Answer::Records(vec![hosted]))[..], golden);
+        assert_eq!(crate::encode(&Answer::End)[..], [2]);
+    }
+}
