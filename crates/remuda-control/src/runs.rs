@@ -53,6 +53,8 @@ const KEPT_BYTES: u64 = 10 << 30;
 const SWEEP: Duration = Duration::from_mins(10);
 /// How long a run may take to do what it was told.
 const CHANGE: Duration = Duration::from_secs(10);
+/// How long somebody waits for the runs of an earlier start to be known.
+const KNOWN: Duration = Duration::from_secs(10);
 /// Orders that wait for a run.
 const ORDERS: usize = 16;
 
@@ -83,6 +85,8 @@ pub struct FoundRuns {
 pub(crate) struct Runs {
     dir: PathBuf,
     entries: Mutex<BTreeMap<RunId, Arc<Entry>>>,
+    /// Whether those of an earlier start are among them.
+    known: watch::Sender<bool>,
     ready: watch::Sender<Arc<Vec<NodeView>>>,
     /// A run has begun.
     begun: Notify,
@@ -101,7 +105,21 @@ struct Entry {
 impl Runs {
     pub(crate) fn new(dir: PathBuf) -> Self {
         let ready = watch::Sender::new(Arc::default());
-        Self { dir, entries: Mutex::default(), ready, begun: Notify::new() }
+        let known = watch::Sender::new(false);
+        Self { dir, entries: Mutex::default(), known, ready, begun: Notify::new() }
+    }
+
+    /// Waits until the runs of an earlier start are known: until then nobody can say that a run is
+    /// not here, nor that its name is free.
+    async fn known(&self) -> Result<(), Failure> {
+        let mut known = self.known.subscribe();
+        match timeout(KNOWN, known.wait_for(|known| *known)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                let text = "this control node still reads the runs of its last start";
+                Err(Failure::new(ErrorKind::Unavailable, text).code("runs_not_read"))
+            }
+        }
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Arc<Entry>>> {
@@ -172,6 +190,7 @@ impl Control {
             .map(|(checked, targets)| (targets, checked))
             .map_err(|error| Failure::internal(&error))?;
         checked?;
+        self.shared.runs.known().await?;
         let id = match id {
             Some(id) => self.unused(id).await?,
             None => RunId::random(),
@@ -244,8 +263,11 @@ impl Control {
 
     /// The runs of all control nodes.
     pub async fn runs(&self) -> FoundRuns {
-        let (mut runs, unreachable) = self.runs_elsewhere(&Call::List).await;
-        runs.extend(self.shared.runs.views());
+        let (mut runs, mut unreachable) = self.runs_elsewhere(&Call::List).await;
+        match self.shared.runs.known().await {
+            Ok(()) => runs.extend(self.shared.runs.views()),
+            Err(_) => unreachable.push(self.shared.me.clone()),
+        }
         runs.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then_with(|| a.id.cmp(&b.id)));
         FoundRuns { runs, unreachable }
     }
@@ -257,6 +279,7 @@ impl Control {
     /// [`NotFound`](ErrorKind::NotFound); [`Unavailable`](ErrorKind::Unavailable) when it is
     /// unknown, but a control node that may know it does not answer.
     pub async fn run(&self, run: &RunId) -> Result<RunView, Failure> {
+        self.shared.runs.known().await?;
         if let Ok(view) = self.shared.runs.view(run) {
             return Ok(view);
         }
@@ -414,6 +437,7 @@ impl Control {
             }
             Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
         }
+        self.shared.runs.known.send_replace(true);
         tokio::join!(self.keep_ready(), self.sweep());
     }
 

@@ -158,6 +158,7 @@ impl Control {
         let change = |run: RunId, change: RunChange| async move {
             Ok(Said::Views(vec![self.change_run_here(&run, change).await?]))
         };
+        self.shared.runs.known().await?;
         match call {
             Call::List => Ok(Said::Views(self.shared.runs.views())),
             Call::Show(run) => Ok(Said::Views(vec![self.shared.runs.view(&run)?])),
