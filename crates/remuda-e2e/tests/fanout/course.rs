@@ -149,7 +149,7 @@ async fn a_run_with_stuck_targets_only_holds_up_nobody() {
     let lab = Lab::start_with(1, 1, &[LOOPBACK, "--fanout-slots", "64"]).await;
     let stuck = Crowd::start(|_| Act::Silence).await;
     let targets = listed(&lab, "hosts.txt", &hosts(1000));
-    let holder = detach(&lab, ("c1", &stuck), &targets, &["--timeout", "10m", "--fixed"]).await;
+    let holder = detach(&lab, ("c1", &stuck), &targets, &["--fixed"]).await;
     stuck.until("it has all slots", |busy| busy.now == 128).await;
     let crowd = Crowd::start(|_| Act::ok("here")).await;
     let run = detach(&lab, ("c1", &crowd), &targets, &[]).await;

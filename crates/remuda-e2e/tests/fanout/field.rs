@@ -59,6 +59,9 @@ pub(crate) fn written(lab: &Lab, name: &str, text: &str) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
+/// However long a test holds them up, targets do not end for want of time.
+const PATIENT: [&str; 4] = ["--timeout", "10m", "--first-byte-timeout", "10m"];
+
 /// Starts a run that asks the machines of a file, and leaves it to itself.
 pub(crate) async fn detach(
     lab: &Lab,
@@ -68,7 +71,7 @@ pub(crate) async fn detach(
 ) -> RunId {
     let url = crowd.url("/health");
     let arguments = ["http", "GET", &url, "--targets", targets, "--detach"];
-    let id = said(lab, at, &[&arguments[..], options].concat()).await;
+    let id = said(lab, at, &[&arguments[..], &PATIENT, options].concat()).await;
     id.trim().parse().expect("an id")
 }
 

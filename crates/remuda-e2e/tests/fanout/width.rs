@@ -51,8 +51,9 @@ async fn each_worker_has_its_slots_and_each_run_its_part() {
     assert_eq!(other.busy().most, 3);
     assert!(kept.iter().all(|record| record.worker.as_ref().is_some_and(|by| by.as_str() == "w1")));
     crowd.open();
-    finished(&lab.client("c1"), &run).await;
-    assert!(crowd.busy().most <= 80, "{:?}", crowd.busy());
+    let kept = finished(&lab.client("c1"), &run).await;
+    assert_eq!(count(&kept, Outcome::Ok), 600);
+    assert_eq!(crowd.busy().most, 80);
 }
 
 #[tokio::test(flavor = "multi_thread")]
