@@ -388,7 +388,8 @@ impl Actor {
     /// Looks at what time brings.
     async fn look(&mut self) {
         let deadline = self.saved.spec.limits.deadline_ms;
-        let since = self.saved.started_ms.unwrap_or(u64::MAX);
+        // A run that finds no worker shall not wait for ever either.
+        let since = self.saved.started_ms.unwrap_or(self.saved.created_ms);
         if deadline.is_some_and(|limit| wall_ms().saturating_sub(since) > limit) {
             self.give_up(TroubleKind::Deadline);
         }
