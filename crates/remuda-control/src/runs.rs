@@ -113,13 +113,11 @@ impl Runs {
     /// not here, nor that its name is free.
     async fn known(&self) -> Result<(), Failure> {
         let mut known = self.known.subscribe();
-        match timeout(KNOWN, known.wait_for(|known| *known)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                let text = "this control node still reads the runs of its last start";
-                Err(Failure::new(ErrorKind::Unavailable, text).code("runs_not_read"))
-            }
+        if let Ok(Ok(_)) = timeout(KNOWN, known.wait_for(|known| *known)).await {
+            return Ok(());
         }
+        let text = "this control node still reads the runs of its last start";
+        Err(Failure::new(ErrorKind::Unavailable, text).code("runs_not_read"))
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunId, Arc<Entry>>> {
