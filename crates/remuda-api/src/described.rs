@@ -7,7 +7,7 @@
 
 mod run;
 
-pub(crate) use self::run::{Diff, Groups, Outcome, Run, Trouble};
+pub(crate) use self::run::{Diff, Groups, Header, Outcome, Run, Trouble};
 
 use std::collections::BTreeMap;
 

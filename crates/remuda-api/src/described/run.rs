@@ -96,6 +96,14 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
+/// A header of an answer.
+#[derive(ToSchema)]
+#[schema(as = AnswerHeader)]
+pub(crate) struct Header {
+    name: String,
+    value: String,
+}
+
 /// What went wrong at a target.
 #[derive(ToSchema)]
 pub(crate) struct Trouble {

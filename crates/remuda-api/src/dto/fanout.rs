@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use remuda_model::{
     Digest, NodeId, RunId, Selector,
-    run::{Outcome, Record, RunSpec, RunView, Secrets, Trouble},
+    run::{Header, Outcome, Record, RunSpec, RunView, Secrets, Trouble},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -128,9 +128,10 @@ pub struct RunRecord {
     /// The address that was contacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The headers that were kept, as name and value.
+    /// The headers that were kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
+    #[schema(value_type = Vec<described::Header>)]
+    pub headers: Vec<Header>,
     /// The body, the answer, or the standard output; what is not UTF-8 is replaced.
     pub body: String,
     /// The standard error, likewise.
@@ -154,7 +155,11 @@ impl RunRecord {
             attempts: record.attempts,
             worker: record.worker,
             address: record.address,
-            headers: record.headers,
+            headers: record
+                .headers
+                .into_iter()
+                .map(|(name, value)| Header { name, value })
+                .collect(),
             body: text(record.body),
             stderr: text(record.stderr),
             truncated: record.truncated,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use remuda_e2e::{Lab, within};
-use remuda_model::run::Outcome;
+use remuda_model::run::{Header, Outcome};
 
 use crate::{
     crowd::{Act, Crowd, hosts},
@@ -112,7 +112,7 @@ async fn columns_are_variables_of_url_header_and_body() {
     said(&lab, "c1", &arguments).await;
     let kept = finished(&lab.client("c1"), &"post".parse().expect("an id")).await;
     assert_eq!(count(&kept, Outcome::Ok), 1200);
-    let said_by = ("x-said".to_owned(), "by the crowd".to_owned());
+    let said_by = Header { name: "x-said".to_owned(), value: "by the crowd".to_owned() };
     assert!(kept.iter().all(|record| record.headers == [said_by.clone()]));
     for host in &all {
         let request = crowd.request_to(*host);
