@@ -25,7 +25,15 @@ pub(crate) const LOOPBACK: &str = "--fanout-allow-loopback";
 
 /// A cluster that may contact loopback.
 pub(crate) async fn cluster(controls: usize, workers: usize) -> Lab {
-    Lab::start_with(controls, workers, &[LOOPBACK]).await
+    let lab = Lab::start_with(controls, workers, &[LOOPBACK]).await;
+    for number in 1..=controls {
+        // Each knows of the runs of all.
+        let client = lab.client(&format!("c{number}"));
+        let silent = async || client.runs().await.map(|found| found.unreachable);
+        let none = |silent: &Result<Vec<_>, _>| silent.as_ref().is_ok_and(Vec::is_empty);
+        eventually("all control nodes answer", silent, none).await.expect("seen");
+    }
+    lab
 }
 
 /// A command of `remuda fanout`.
