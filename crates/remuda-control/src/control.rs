@@ -262,6 +262,7 @@ impl Control {
         spawn.spawn("removed nodes", self.clone().keep_out());
         spawn.spawn("authority", self.clone().keep_authority());
         spawn.spawn("ownership", self.clone().keep_ownership());
+        self.shared.runs.expect_earlier();
         spawn.spawn("runs", self.clone().keep_runs());
         spawn
             .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));

@@ -105,8 +105,13 @@ struct Entry {
 impl Runs {
     pub(crate) fn new(dir: PathBuf) -> Self {
         let ready = watch::Sender::new(Arc::default());
-        let known = watch::Sender::new(false);
+        let known = watch::Sender::new(true);
         Self { dir, entries: Mutex::default(), known, ready, begun: Notify::new() }
+    }
+
+    /// From now on those of an earlier start are to be read first.
+    pub(crate) fn expect_earlier(&self) {
+        self.known.send_replace(false);
     }
 
     /// Waits until the runs of an earlier start are known: until then nobody can say that a run is
