@@ -135,6 +135,20 @@ text_id! {
     |text| is_token(text, 128)
 }
 text_id! {
+    /// The name of a list of fan-out targets that the cluster keeps.
+    ///
+    /// At most 64 characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`, one of them a letter or digit.
+    TargetListId, "target list name", "at most 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`",
+    |text| is_token(text, 64)
+}
+text_id! {
+    /// The name of a schedule of fan-out runs. The ids of its runs begin with it.
+    ///
+    /// At most 64 characters of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`, one of them a letter or digit.
+    ScheduleId, "schedule name", "at most 64 characters of A-Z, a-z, 0-9, `.`, `_` and `-`",
+    |text| is_token(text, 64)
+}
+text_id! {
     /// Names content by what it is: its BLAKE3 digest as 64 hexadecimal digits.
     Digest, "digest", "64 hexadecimal digits in lower case",
     |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

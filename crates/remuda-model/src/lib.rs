@@ -22,7 +22,10 @@ pub mod url;
 pub use counter::{Epoch, Generation, Revision};
 pub use error::{Chain, ErrorKind, Failure};
 pub use event::{Event, EventBody};
-pub use id::{ClassName, ClusterId, Digest, NodeId, ParseIdError, RunId, TaskId, TokenId};
+pub use id::{
+    ClassName, ClusterId, Digest, NodeId, ParseIdError, RunId, ScheduleId, TargetListId, TaskId,
+    TokenId,
+};
 pub use labels::Labels;
 pub use node::{NodeStats, NodeStatus, NodeView};
 pub use release::{Release, VERSION};

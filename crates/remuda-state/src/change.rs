@@ -19,6 +19,13 @@
 //! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
 //! | 12 | `FollowAuthority` | revision, nodes | 2 |
 //! | 13 | several at once: [`Batch`](crate::Batch) | commands | 2 |
+//! | 32 | `PutTargets` | list, lines, targets, `now_ms` | 2 |
+//! | 33 | `RemoveTargets` | list | 2 |
+//! | 34 | `CreateSchedule` | [`ScheduleRecord`], paused | 2 |
+//! | 35 | `RemoveSchedule` | schedule | 2 |
+//! | 36 | `PauseSchedule` | schedule, paused, `now_ms` | 2 |
+//! | 37 | `ReachSchedule` | [`Reached`] | 2 |
+//! | 38 | `SettleSchedule` | schedule, run, [`Settled`], `now_ms` | 2 |
 //!
 //! A change is written only in a cluster whose level is at least that of the change
 //! ([`ClusterState::level`](crate::ClusterState::level)); `RaiseLevel` itself is written by a
@@ -28,11 +35,12 @@
 //! matter to any other change. Every other unknown number stops a replica
 //! ([`Change::understood`]), because skipping it would make replicas differ.
 
-use remuda_model::{Labels, NodeId, Release, Revision, TokenId};
+use remuda_model::{Labels, NodeId, Release, Revision, RunId, ScheduleId, TargetListId, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::{
-    Certificate, ClusterRecord, Limit, NewAuthority, NodeRecord, TokenRecord, codec, limits,
+    Certificate, ClusterRecord, Limit, NewAuthority, NodeRecord, Reached, ScheduleRecord, Settled,
+    TokenRecord, codec, limits,
 };
 
 /// The bit of a number that lets older versions skip the change.
@@ -111,6 +119,51 @@ pub enum Change {
         /// Which nodes.
         nodes: Vec<NodeId>,
     },
+    /// A list of targets is kept under a name, in place of what was there.
+    PutTargets {
+        /// Its name.
+        list: TargetListId,
+        /// As in a file of targets.
+        lines: String,
+        /// How many targets they were when somebody read them.
+        targets: u32,
+        /// The time of the change, in milliseconds since 1970.
+        now_ms: u64,
+    },
+    /// A list of targets is forgotten, also when schedules name it.
+    RemoveTargets(TargetListId),
+    /// A schedule is made.
+    CreateSchedule {
+        /// What it is.
+        record: Box<ScheduleRecord>,
+        /// Whether it begins nothing until it is resumed.
+        paused: bool,
+    },
+    /// A schedule is forgotten; its runs stay.
+    RemoveSchedule(ScheduleId),
+    /// A schedule begins nothing any more, or goes on.
+    PauseSchedule {
+        /// Which.
+        schedule: ScheduleId,
+        /// Whether it is paused from now on.
+        paused: bool,
+        /// The time of the change, in milliseconds since 1970. What was due earlier is not made up
+        /// for.
+        now_ms: u64,
+    },
+    /// The time of a schedule has come.
+    ReachSchedule(Box<Reached>),
+    /// The control node that begins the run of a schedule says what has come of it.
+    SettleSchedule {
+        /// Which schedule.
+        schedule: ScheduleId,
+        /// Its run. About another one than the state has, this means nothing.
+        run: RunId,
+        /// What has come of it.
+        settled: Settled,
+        /// The time of the change, in milliseconds since 1970.
+        now_ms: u64,
+    },
     /// A change of a newer version. It has no effect.
     Unknown {
         /// Its number.
@@ -177,7 +230,15 @@ impl Change {
     pub fn level(&self) -> u16 {
         match self {
             Self::RaiseLevel { level } => *level,
-            Self::SetAuthority(_) | Self::FollowAuthority { .. } => 2,
+            Self::SetAuthority(_)
+            | Self::FollowAuthority { .. }
+            | Self::PutTargets { .. }
+            | Self::RemoveTargets(_)
+            | Self::CreateSchedule { .. }
+            | Self::RemoveSchedule(_)
+            | Self::PauseSchedule { .. }
+            | Self::ReachSchedule(_)
+            | Self::SettleSchedule { .. } => 2,
             _ => 1,
         }
     }
@@ -207,6 +268,13 @@ impl Change {
             Self::RaiseLevel { .. } => 10,
             Self::SetAuthority(_) => 11,
             Self::FollowAuthority { .. } => 12,
+            Self::PutTargets { .. } => 32,
+            Self::RemoveTargets(_) => 33,
+            Self::CreateSchedule { .. } => 34,
+            Self::RemoveSchedule(_) => 35,
+            Self::PauseSchedule { .. } => 36,
+            Self::ReachSchedule(_) => 37,
+            Self::SettleSchedule { .. } => 38,
             Self::Unknown { number, .. } => *number,
         }
     }
@@ -229,6 +297,19 @@ impl Change {
             Self::RaiseLevel { level } => postcard::to_stdvec(level),
             Self::SetAuthority(new) => postcard::to_stdvec(new),
             Self::FollowAuthority { revision, nodes } => postcard::to_stdvec(&(revision, nodes)),
+            Self::PutTargets { list, lines, targets, now_ms } => {
+                postcard::to_stdvec(&(list, lines, targets, now_ms))
+            }
+            Self::RemoveTargets(list) => postcard::to_stdvec(list),
+            Self::CreateSchedule { record, paused } => postcard::to_stdvec(&(record, paused)),
+            Self::RemoveSchedule(schedule) => postcard::to_stdvec(schedule),
+            Self::PauseSchedule { schedule, paused, now_ms } => {
+                postcard::to_stdvec(&(schedule, paused, now_ms))
+            }
+            Self::ReachSchedule(reached) => postcard::to_stdvec(reached),
+            Self::SettleSchedule { schedule, run, settled, now_ms } => {
+                postcard::to_stdvec(&(schedule, run, settled, now_ms))
+            }
             Self::Unknown { fields, .. } => Ok(fields.clone()),
         }
     }
@@ -265,6 +346,25 @@ impl Change {
             12 => {
                 let (revision, nodes) = codec::decode(bytes)?;
                 Self::FollowAuthority { revision, nodes }
+            }
+            32 => {
+                let (list, lines, targets, now_ms) = codec::decode(bytes)?;
+                Self::PutTargets { list, lines, targets, now_ms }
+            }
+            33 => Self::RemoveTargets(codec::decode(bytes)?),
+            34 => {
+                let (record, paused) = codec::decode(bytes)?;
+                Self::CreateSchedule { record, paused }
+            }
+            35 => Self::RemoveSchedule(codec::decode(bytes)?),
+            36 => {
+                let (schedule, paused, now_ms) = codec::decode(bytes)?;
+                Self::PauseSchedule { schedule, paused, now_ms }
+            }
+            37 => Self::ReachSchedule(codec::decode(bytes)?),
+            38 => {
+                let (schedule, run, settled, now_ms) = codec::decode(bytes)?;
+                Self::SettleSchedule { schedule, run, settled, now_ms }
             }
             number => Self::Unknown { number, fields },
         })

@@ -39,6 +39,7 @@ impl ClusterState {
         }
         self.check_level()?;
         self.check_authority()?;
+        self.check_plans()?;
         if let Some((id, token)) = self.tokens.iter().find(|(id, token)| **id != token.id) {
             return Err(format!("token `{}` is filed under `{id}`", token.id));
         }

@@ -10,6 +10,7 @@ mod change;
 mod codec;
 mod invariants;
 mod limits;
+mod plans;
 mod record;
 mod refusal;
 mod seen;
@@ -26,6 +27,10 @@ pub use batch::{Batch, Gather};
 pub use change::{Change, Command, UnknownChange};
 pub use codec::{DecodeError, decode, encode};
 pub use limits::{Limit, MAX_COMMAND_BYTES};
+pub use plans::{
+    Firing, Reached, ScheduleRecord, ScheduleSecrets, ScheduleTargets, Settled, Standing, Step,
+    TargetListRecord, When,
+};
 pub use record::{Certificate, ClusterRecord, NodeRecord, Scope, TokenRecord};
 pub use refusal::Refusal;
 pub use seen::window;

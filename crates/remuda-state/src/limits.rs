@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, NodeRecord, authority};
+use crate::{Change, NodeRecord, Settled, authority, plans};
 
 /// The most bytes that a written command can have and still be accepted by `apply`.
-pub const MAX_COMMAND_BYTES: usize = 256 * 1024;
+pub const MAX_COMMAND_BYTES: usize = 512 * 1024;
 
 /// Something that has a bound. Variants are only ever added at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +34,24 @@ pub enum Limit {
     Authority,
     /// Nodes that one change reports as having followed.
     Followers,
+    /// Lists of targets.
+    TargetLists,
+    /// Bytes of the lines of targets of one list or schedule.
+    TargetLines,
+    /// Bytes of all lists of targets together.
+    TargetListsTogether,
+    /// Schedules.
+    Schedules,
+    /// Bytes of what one schedule does, but not to whom.
+    ScheduleSpec,
+    /// Bytes of the secrets of one schedule.
+    ScheduleSecrets,
+    /// Lists of targets that one schedule names.
+    ScheduleLists,
+    /// Bytes of all schedules together.
+    SchedulesTogether,
+    /// Bytes of a message or condition.
+    Text,
 }
 
 impl Limit {
@@ -48,6 +66,13 @@ impl Limit {
             Self::Certificates => 16,
             Self::Authority => 32 * 1024,
             Self::Followers => 2_000,
+            Self::TargetLists | Self::Schedules => 1_000,
+            Self::TargetLines => 256 * 1024,
+            Self::TargetListsTogether | Self::SchedulesTogether => 16 * 1024 * 1024,
+            Self::ScheduleSpec => 128 * 1024,
+            Self::ScheduleSecrets => 64 * 1024,
+            Self::ScheduleLists => 16,
+            Self::Text => 1024,
         }
     }
 
@@ -71,6 +96,15 @@ impl fmt::Display for Limit {
             Self::Certificates => "certificates of one node",
             Self::Authority => "bytes of an authority with at most two CAs",
             Self::Followers => "followers at a time",
+            Self::TargetLists => "target lists",
+            Self::TargetLines => "bytes of targets",
+            Self::TargetListsTogether => "bytes of all target lists together",
+            Self::Schedules => "schedules",
+            Self::ScheduleSpec => "bytes of what a schedule does",
+            Self::ScheduleSecrets => "bytes of secrets of a schedule",
+            Self::ScheduleLists => "target lists of one schedule",
+            Self::SchedulesTogether => "bytes of all schedules together",
+            Self::Text => "bytes of text",
         };
         write!(f, "{} {what}", self.bound())
     }
@@ -98,6 +132,11 @@ pub(crate) fn fits(change: &Change) -> Result<(), Limit> {
         }
         Change::SetAuthority(new) => authority::fits(new),
         Change::FollowAuthority { nodes, .. } => Limit::Followers.check(nodes.len()),
+        Change::PutTargets { lines, .. } => Limit::TargetLines.check(lines.len()),
+        Change::CreateSchedule { record, .. } => plans::fits(record),
+        Change::SettleSchedule { settled: Settled::Failed(reason), .. } => {
+            Limit::Text.check(reason.len())
+        }
         _ => Ok(()),
     }
 }

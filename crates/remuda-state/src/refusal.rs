@@ -1,6 +1,8 @@
 //! Why a committed change did nothing.
 
-use remuda_model::{ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, TokenId};
+use remuda_model::{
+    ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, ScheduleId, TargetListId, TokenId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::Limit;
@@ -86,6 +88,25 @@ pub enum Refusal {
         /// The present one.
         level: u16,
     },
+    /// No such list of targets.
+    #[error("no target list `{0}`")]
+    UnknownTargets(TargetListId),
+    /// No such schedule.
+    #[error("no schedule `{0}`")]
+    UnknownSchedule(ScheduleId),
+    /// The name of the schedule is taken.
+    #[error("schedule `{0}` exists")]
+    ScheduleExists(ScheduleId),
+    /// The schedule has changed since it was looked at.
+    #[error("schedule `{schedule}` is at revision {found}, not {expected}")]
+    ScheduleMoved {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// What the change was made for.
+        expected: Revision,
+        /// What the state has.
+        found: Revision,
+    },
 }
 
 impl Refusal {
@@ -107,14 +128,21 @@ impl Refusal {
             Self::Removed(_) => "node_removed",
             Self::AuthorityMoved { .. } => "authority_moved",
             Self::LevelTooLow { .. } => "level_too_low",
+            Self::UnknownTargets(_) => "unknown_targets",
+            Self::UnknownSchedule(_) => "unknown_schedule",
+            Self::ScheduleExists(_) => "schedule_exists",
+            Self::ScheduleMoved { .. } => "schedule_moved",
         }
     }
 
     /// What the caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownNode(_) | Self::UnknownToken(_) => ErrorKind::NotFound,
-            Self::TokenExists(_) => ErrorKind::Exists,
+            Self::UnknownNode(_)
+            | Self::UnknownToken(_)
+            | Self::UnknownTargets(_)
+            | Self::UnknownSchedule(_) => ErrorKind::NotFound,
+            Self::TokenExists(_) | Self::ScheduleExists(_) => ErrorKind::Exists,
             Self::TooMuch(_) => ErrorKind::NoCapacity,
             Self::NotControl(_) => ErrorKind::Invalid,
             Self::OldIndex { .. } => ErrorKind::Internal,
@@ -125,7 +153,8 @@ impl Refusal {
             | Self::OtherRoles(_)
             | Self::NameTaken(_)
             | Self::AuthorityMoved { .. }
-            | Self::LevelTooLow { .. } => ErrorKind::Conflict,
+            | Self::LevelTooLow { .. }
+            | Self::ScheduleMoved { .. } => ErrorKind::Conflict,
             Self::Removed(_) => ErrorKind::Forbidden,
         }
     }
@@ -151,7 +180,14 @@ impl Refusal {
                 Some("to bring it back, let it join with an empty data directory and a join token")
             }
             Self::UnknownToken(_) => Some("`remuda token list` shows the tokens"),
-            Self::AuthorityMoved { .. } => Some("look again and repeat the change"),
+            Self::AuthorityMoved { .. } | Self::ScheduleMoved { .. } => {
+                Some("look again and repeat the change")
+            }
+            Self::UnknownTargets(_) => Some("`remuda fanout targets list` shows what is kept"),
+            Self::UnknownSchedule(_) => Some("`remuda fanout schedule list` shows the schedules"),
+            Self::ScheduleExists(_) => {
+                Some("take another name, or remove it first: `remuda fanout schedule remove`")
+            }
             Self::LevelTooLow { .. } => {
                 Some("upgrade all control nodes; a few seconds later the cluster can do it")
             }

@@ -12,11 +12,14 @@ use crate::{
     TokenRecord,
     certificates::Certificates,
     codec, limits, ownership,
+    plans::Plans,
     seen::{self, Seen},
 };
 
 /// The level from which on the authority has a place in the state.
 const ROTATES: u16 = 2;
+/// The level from which on target lists and schedules have.
+const PLANS: u16 = 2;
 
 /// What a committed command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,17 @@ enum Identity {
         level: u16,
         authority: Box<AuthorityRecord>,
     },
+    /// From level 2 on, once there was a target list or a schedule.
+    Planned(Box<Planned>),
+}
+
+/// A cluster with target lists and schedules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Planned {
+    cluster: ClusterRecord,
+    level: u16,
+    authority: Option<AuthorityRecord>,
+    plans: Plans,
 }
 
 impl Identity {
@@ -71,6 +85,7 @@ impl Identity {
             Self::Founded(cluster)
             | Self::Raised { cluster, .. }
             | Self::Rotated { cluster, .. } => Some(cluster),
+            Self::Planned(planned) => Some(&planned.cluster),
         }
     }
 
@@ -78,13 +93,22 @@ impl Identity {
         match self {
             Self::None | Self::Founded(_) => 1,
             Self::Raised { level, .. } | Self::Rotated { level, .. } => *level,
+            Self::Planned(planned) => planned.level,
         }
     }
 
     fn authority(&self) -> Option<&AuthorityRecord> {
         match self {
             Self::Rotated { authority, .. } => Some(authority),
+            Self::Planned(planned) => planned.authority.as_ref(),
             Self::None | Self::Founded(_) | Self::Raised { .. } => None,
+        }
+    }
+
+    fn plans(&self) -> Option<&Plans> {
+        match self {
+            Self::Planned(planned) => Some(&planned.plans),
+            Self::None | Self::Founded(_) | Self::Raised { .. } | Self::Rotated { .. } => None,
         }
     }
 }
@@ -301,6 +325,21 @@ impl ClusterState {
             Change::FollowAuthority { revision, nodes } => {
                 self.follow_authority(now, *revision, nodes)
             }
+            Change::PutTargets { list, lines, targets, now_ms } => {
+                self.plan(|plans| plans.put_list(now, list, lines, *targets, *now_ms))
+            }
+            Change::RemoveTargets(list) => self.plan(|plans| plans.remove_list(now, list)),
+            Change::CreateSchedule { record, paused } => {
+                self.plan(|plans| plans.create(now, record, *paused))
+            }
+            Change::RemoveSchedule(schedule) => self.plan(|plans| plans.remove(now, schedule)),
+            Change::PauseSchedule { schedule, paused, now_ms } => {
+                self.plan(|plans| plans.pause(now, schedule, *paused, *now_ms))
+            }
+            Change::ReachSchedule(reached) => self.plan(|plans| plans.reach(now, reached)),
+            Change::SettleSchedule { schedule, run, settled, now_ms } => {
+                self.plan(|plans| plans.settle(now, (schedule, run), settled, *now_ms))
+            }
             Change::Unknown { .. } => Ok(Outcome::Unchanged),
         }
     }
@@ -310,9 +349,15 @@ impl ClusterState {
         match self.cluster() {
             Some(cluster) if level > self.level() => {
                 let cluster = cluster.clone();
-                self.identity = match self.identity.authority().cloned().map(Box::new) {
-                    Some(authority) => Identity::Rotated { cluster, level, authority },
-                    None => Identity::Raised { cluster, level },
+                self.identity = match (&self.identity, self.identity.authority()) {
+                    (Identity::Planned(planned), _) => {
+                        Identity::Planned(Box::new(Planned { level, ..Planned::clone(planned) }))
+                    }
+                    (_, Some(authority)) => {
+                        let authority = Box::new(authority.clone());
+                        Identity::Rotated { cluster, level, authority }
+                    }
+                    (_, None) => Identity::Raised { cluster, level },
                 };
                 Outcome::Changed(now)
             }
@@ -323,6 +368,10 @@ impl ClusterState {
     /// Keeps what has become of the authority, for which older levels have no place.
     pub(crate) fn set_authority(&mut self, authority: AuthorityRecord) -> Result<(), Refusal> {
         let level = self.level();
+        if let Identity::Planned(planned) = &mut self.identity {
+            planned.authority = Some(authority);
+            return Ok(());
+        }
         match self.cluster().cloned() {
             Some(cluster) if level >= ROTATES => {
                 let authority = Box::new(authority);
@@ -331,6 +380,36 @@ impl ClusterState {
             }
             _ => Err(Refusal::LevelTooLow { needed: ROTATES, level }),
         }
+    }
+
+    /// Target lists and schedules, once there was one.
+    pub(crate) fn plans(&self) -> Option<&Plans> {
+        self.identity.plans()
+    }
+
+    /// Changes target lists or schedules, for which older levels have no place. A change that is
+    /// refused or changes nothing leaves no trace.
+    fn plan(
+        &mut self,
+        change: impl FnOnce(&mut Plans) -> Result<Outcome, Refusal>,
+    ) -> Result<Outcome, Refusal> {
+        let level = self.level();
+        let Some(cluster) = self.cluster().filter(|_| level >= PLANS).cloned() else {
+            return Err(Refusal::LevelTooLow { needed: PLANS, level });
+        };
+        let mut plans = self.identity.plans().cloned().unwrap_or_default();
+        let outcome = change(&mut plans)?;
+        if outcome == Outcome::Unchanged {
+            return Ok(outcome);
+        }
+        if let Identity::Planned(planned) = &mut self.identity {
+            planned.plans = plans;
+        } else {
+            let authority = self.identity.authority().cloned();
+            let planned = Planned { cluster, level, authority, plans };
+            self.identity = Identity::Planned(Box::new(planned));
+        }
+        Ok(outcome)
     }
 
     fn init(&mut self, now: Revision, cluster: &ClusterRecord) -> Result<Outcome, Refusal> {
@@ -438,6 +517,9 @@ impl ClusterState {
         match &self.identity {
             Identity::Raised { level, .. } | Identity::Rotated { level, .. } if *level < 2 => {
                 Err(format!("the level was raised to {level}"))
+            }
+            Identity::Planned(planned) if planned.level < PLANS => {
+                Err(format!("there are schedules at level {}", planned.level))
             }
             _ => Ok(()),
         }

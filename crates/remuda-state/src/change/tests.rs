@@ -4,7 +4,7 @@ use remuda_model::{Revision, Roles};
 
 use super::*;
 use crate::{
-    AuthoritySecrets, AuthorityStep,
+    AuthoritySecrets, AuthorityStep, ScheduleSecrets, ScheduleTargets, Step, When,
     testing::{id, node, token},
 };
 
@@ -82,7 +82,74 @@ fn golden() -> Vec<(Change, String)> {
             Change::FollowAuthority { revision: Revision(7), nodes: vec![id("a")] },
             "0c0407010161".to_owned(),
         ),
-        (Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned()),
+    ]
+    .into_iter()
+    .chain(golden_plans())
+    .chain([(Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned())])
+    .collect()
+}
+
+/// Those of target lists and schedules.
+fn golden_plans() -> Vec<(Change, String)> {
+    let list = || "l".parse().unwrap();
+    let schedule = || "s".parse().unwrap();
+    let run = || "r".parse().unwrap();
+    let record = ScheduleRecord {
+        id: schedule(),
+        when: When::Cron { expression: "* * * * *".to_owned(), timezone: "UTC".to_owned() },
+        spec: "{}".to_owned(),
+        targets: ScheduleTargets {
+            lines: "h".to_owned(),
+            saved: vec![list()],
+            nodes: Some("gpu".to_owned()),
+        },
+        secrets: ScheduleSecrets::new(vec![5]),
+        overlap: true,
+        created_ms: 300,
+        created: Revision(0),
+    };
+    let (stars, utc) = (hex(b"* * * * *"), hex(b"UTC"));
+    let record_bytes = format!("01730009{stars}03{utc}027b7d016801016c0103677075010501ac0200");
+    let every = ScheduleRecord { when: When::Every { every_ms: 300 }, ..record.clone() };
+    let every_bytes = record_bytes.replacen(&format!("0009{stars}03{utc}"), "01ac02", 1);
+    let reached = Reached {
+        schedule: schedule(),
+        if_revision: Revision(7),
+        due_ms: 300,
+        missed: 2,
+        step: Step::Begin { run: run(), coordinator: id("a") },
+    };
+    let settle =
+        |settled| Change::SettleSchedule { schedule: schedule(), run: run(), settled, now_ms: 300 };
+    let (reach, skip) = (reached.clone(), Reached { step: Step::Skip, ..reached.clone() });
+    vec![
+        (
+            Change::PutTargets { list: list(), lines: "h\n".to_owned(), targets: 1, now_ms: 300 },
+            "2008016c02680a01ac02".to_owned(),
+        ),
+        (Change::RemoveTargets(list()), "2102016c".to_owned()),
+        (
+            Change::CreateSchedule { record: Box::new(record), paused: true },
+            format!("2225{record_bytes}01"),
+        ),
+        (
+            Change::CreateSchedule { record: Box::new(every), paused: false },
+            format!("2219{every_bytes}00"),
+        ),
+        (Change::RemoveSchedule(schedule()), "23020173".to_owned()),
+        (
+            Change::PauseSchedule { schedule: schedule(), paused: true, now_ms: 300 },
+            "2405017301ac02".to_owned(),
+        ),
+        (Change::ReachSchedule(Box::new(reach)), "250b017307ac02020001720161".to_owned()),
+        (Change::ReachSchedule(Box::new(skip)), "2507017307ac020201".to_owned()),
+        (
+            Change::ReachSchedule(Box::new(Reached { step: Step::Miss, ..reached })),
+            "2507017307ac020202".to_owned(),
+        ),
+        (settle(Settled::Begun), "26070173017200ac02".to_owned()),
+        (settle(Settled::Failed("x".to_owned())), "260901730172010178ac02".to_owned()),
+        (settle(Settled::Ended), "26070173017202ac02".to_owned()),
     ]
 }
 
@@ -97,8 +164,10 @@ fn the_bytes_of_every_change_never_change() {
 
 #[test]
 fn every_number_is_used_once_and_in_order() {
-    let numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x8001]);
+    let mut numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
+    numbers.dedup();
+    let known = (1..=12).chain(32..=38);
+    assert_eq!(numbers, known.chain([0x8001]).collect::<Vec<_>>());
 }
 
 #[test]

@@ -4,8 +4,8 @@ use remuda_model::Roles;
 
 use super::*;
 use crate::{
-    decode, encode,
-    testing::{id, joins, node, token},
+    Reached, Settled, Step, decode, encode,
+    testing::{id, joins, list, node, run, schedule, schedule_record, token},
 };
 
 /// The state of version 1, which both the release before and this one read and write.
@@ -106,4 +106,59 @@ fn a_state_without_a_cluster_has_no_level_to_raise() {
         ..ClusterState::new()
     };
     assert!(forged.invariants().is_err());
+}
+
+/// What follows the cluster and the level in a state with target lists and schedules: no authority,
+/// one list, one schedule, how it stands.
+const PLANS_BYTES: &str = "\
+    0001016c0268 0a01ac020a 010173 0173 01e807 027b7d 00 01016c 00 0468757368 00 e807 0b \
+    010173 00 d00f 00 01d00f01720161 01 01000000 00 0d";
+
+#[test]
+fn a_state_with_schedules_says_so_where_the_cluster_stands() {
+    let mut state = full();
+    let first = hex(&encode(&state));
+    let reached = |state: &ClusterState| Reached {
+        schedule: schedule("s"),
+        if_revision: state.schedule(&schedule("s")).expect("made").1.modified,
+        due_ms: 2000,
+        missed: 0,
+        step: Step::Begin { run: run("r"), coordinator: id("a") },
+    };
+    let list =
+        Change::PutTargets { list: list("l"), lines: "h\n".to_owned(), targets: 1, now_ms: 300 };
+    let refused = state.clone().apply(9, &Command::once(list.clone())).outcome;
+    assert_eq!(refused, Err(Refusal::LevelTooLow { needed: 2, level: 1 }));
+    for change in [
+        Change::RaiseLevel { level: 2 },
+        list,
+        Change::CreateSchedule { record: Box::new(schedule_record("s", 1000)), paused: false },
+    ] {
+        let index = state.applied() + 1;
+        state.apply(index, &Command::once(change)).outcome.expect("changed");
+    }
+    let reach = Change::ReachSchedule(Box::new(reached(&state)));
+    state.apply(12, &Command::once(reach)).outcome.expect("changed");
+    let settle = Change::SettleSchedule {
+        schedule: schedule("s"),
+        run: run("r"),
+        settled: Settled::Begun,
+        now_ms: 1,
+    };
+    state.apply(13, &Command::once(settle)).outcome.expect("changed");
+    assert_eq!((state.level(), state.cluster()), (2, Some(&cluster())));
+    let bytes = encode(&state);
+    let record = hex(&encode(&cluster()));
+    let plans = PLANS_BYTES.replace(' ', "");
+    let planned = first.replacen("08", "0d", 1).replacen(
+        &format!("01{record}"),
+        &format!("04{record}02{plans}"),
+        1,
+    );
+    assert_eq!(hex(&bytes), planned);
+    assert_eq!(decode::<ClusterState>(&bytes).expect("readable"), state);
+    // The level and the authority keep their places.
+    let raise = Command::once(Change::RaiseLevel { level: 3 });
+    assert_eq!(state.apply(14, &raise).outcome, Ok(Outcome::Changed(Revision(14))));
+    assert_eq!((state.level(), state.schedules().count()), (3, 1));
 }

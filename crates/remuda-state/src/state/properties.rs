@@ -50,7 +50,8 @@ fn change() -> impl Strategy<Value = Change> {
             }
         ),
         1 => (2_u16..4).prop_map(|level| Change::RaiseLevel { level }),
-        1 => Just(Change::Init(cluster())),
+        3 => Just(Change::Init(cluster())),
+        6 => crate::testing::plan_change(),
         1 => Just(Change::Unknown { number: 0x8001, fields: vec![1] }),
     ]
 }
