@@ -264,6 +264,7 @@ impl Control {
         spawn.spawn("ownership", self.clone().keep_ownership());
         self.shared.runs.expect_earlier();
         spawn.spawn("runs", self.clone().keep_runs());
+        spawn.spawn("schedules", self.clone().keep_schedules());
         spawn
             .spawn("control dialler", self.clone().dial_controls(endpoint.clone(), router.clone()));
         spawn.spawn("worker dialler", self.clone().dial_workers(endpoint, router));

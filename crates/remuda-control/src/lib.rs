@@ -16,6 +16,7 @@
 //! | `metrics` | what is counted, for Prometheus |
 //! | `authority`, `rotation` | the CA and the join secrets, and how they are exchanged |
 //! | `runs` | fan-out runs: who contacts which target, and what came of it |
+//! | `target_lists`, `schedules` | lists of targets by name, and runs that begin by the clock |
 //! | `work`, `output`, `files`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
 mod admission;
@@ -42,10 +43,12 @@ mod relay;
 mod removal;
 mod rotation;
 mod runs;
+mod schedules;
 mod session;
 #[doc(hidden)]
 pub mod sim;
 mod streams;
+mod target_lists;
 mod tasks;
 mod tokens;
 mod work;
@@ -61,9 +64,13 @@ pub use events::EventStream;
 pub use files::{Fetch, FileStream, Sent};
 pub use nodes::Consistency;
 pub use output::OutputStream;
-pub use remuda_state::{AuthorityStep, Scope, TokenRecord};
+pub use remuda_state::{
+    AuthorityStep, Firing, ScheduleRecord, ScheduleTargets, Scope, Standing, TokenRecord, When,
+};
 pub use remuda_wire::message::control::Health;
 pub use rotation::AuthorityView;
 pub use runs::{FoundRuns, NewRun, RecordStream, RunChange};
+pub use schedules::{NewSchedule, ScheduleView};
+pub use target_lists::TargetListView;
 pub use tasks::{TaskFilter, Tasks};
 pub use tokens::{ApiToken, ParseApiTokenError, Principal};

@@ -6,6 +6,7 @@
 
 mod actor;
 mod dir;
+mod ended;
 mod parts;
 mod reading;
 mod records;

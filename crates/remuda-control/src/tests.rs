@@ -4,4 +4,5 @@ mod cluster;
 mod events;
 mod failures;
 mod fixture;
+mod schedules;
 mod work;
