@@ -10,6 +10,8 @@ mod fanout;
 mod file;
 mod node;
 mod output;
+mod schedule;
+mod target_list;
 mod task;
 mod token;
 
@@ -28,6 +30,11 @@ pub use node::{
     NodesQuery, ReadQuery, SetStatus,
 };
 pub use output::{OutputLine, OutputQuery};
+pub use schedule::{
+    CreateSchedule, Schedule, ScheduleDetail, ScheduleError, ScheduleTargets, ScheduledRun,
+    Schedules,
+};
+pub use target_list::{SaveTargets, TargetList, TargetListInfo, TargetLists};
 pub use task::{
     CommandRequest, ExecFile, ExecRepository, ExecRequest, NodeQuery, StartTask, StopTask,
     TaskList, TaskQuery,

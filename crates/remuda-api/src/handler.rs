@@ -9,6 +9,8 @@ pub(crate) mod file;
 pub(crate) mod node;
 pub(crate) mod open;
 mod output;
+pub(crate) mod schedule;
+pub(crate) mod target_list;
 pub(crate) mod task;
 pub(crate) mod token;
 

@@ -15,7 +15,10 @@ use utoipa::{
 use crate::{
     access::Access,
     dto::{ErrorBody, StreamGap},
-    handler::{authority, cluster, events, exec, fanout, file, node, open, task, token},
+    handler::{
+        authority, cluster, events, exec, fanout, file, node, open, schedule, target_list, task,
+        token,
+    },
     route::ROUTES,
 };
 
@@ -53,6 +56,11 @@ const SCHEME: &str = "token";
         fanout::list_runs, fanout::create_run, fanout::get_run, fanout::remove_run,
         fanout::pause_run, fanout::resume_run, fanout::cancel_run, fanout::get_results,
         fanout::follow_run, fanout::group_results, fanout::diff_runs,
+        target_list::list_target_lists, target_list::get_target_list,
+        target_list::save_target_list, target_list::remove_target_list,
+        schedule::list_schedules, schedule::create_schedule, schedule::get_schedule,
+        schedule::remove_schedule, schedule::pause_schedule, schedule::resume_schedule,
+        schedule::run_schedule,
         cluster::get_cluster, cluster::get_backup, cluster::remove_control, cluster::get_join_token,
         authority::get_authority, authority::rotate_authority, authority::rotate_join_token,
         authority::renew_certificate,

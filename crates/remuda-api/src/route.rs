@@ -12,7 +12,10 @@ use crate::{
     api::Api,
     dto::Scope::{Admin, Operate, Read},
     guard,
-    handler::{authority, cluster, events, exec, fanout, file, node, open, task, token},
+    handler::{
+        authority, cluster, events, exec, fanout, file, node, open, schedule, target_list, task,
+        token,
+    },
 };
 
 /// One route.
@@ -72,6 +75,19 @@ pub(crate) static ROUTES: &[Route] = routes! {
     GET "/v1/fanout/{run}/progress" Scope(Read) => fanout::follow_run,
     GET "/v1/fanout/{run}/groups" Scope(Read) => fanout::group_results,
     GET "/v1/fanout/{run}/diff" Scope(Read) => fanout::diff_runs,
+
+    GET "/v1/fanout/targets" Scope(Read) => target_list::list_target_lists,
+    GET "/v1/fanout/targets/{list}" Scope(Read) => target_list::get_target_list,
+    PUT "/v1/fanout/targets/{list}" Scope(Operate) => target_list::save_target_list,
+    DELETE "/v1/fanout/targets/{list}" Scope(Operate) => target_list::remove_target_list,
+
+    GET "/v1/fanout/schedules" Scope(Read) => schedule::list_schedules,
+    POST "/v1/fanout/schedules" Scope(Operate) => schedule::create_schedule,
+    GET "/v1/fanout/schedules/{schedule}" Scope(Read) => schedule::get_schedule,
+    DELETE "/v1/fanout/schedules/{schedule}" Scope(Operate) => schedule::remove_schedule,
+    POST "/v1/fanout/schedules/{schedule}/pause" Scope(Operate) => schedule::pause_schedule,
+    POST "/v1/fanout/schedules/{schedule}/resume" Scope(Operate) => schedule::resume_schedule,
+    POST "/v1/fanout/schedules/{schedule}/run" Scope(Operate) => schedule::run_schedule,
 
     GET "/v1/tasks" Scope(Read) => task::list_tasks,
     POST "/v1/tasks" Scope(Operate) => task::start_task,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use remuda_model::{
-    Digest, NodeId, RunId, Selector,
+    Digest, NodeId, RunId, Selector, TargetListId,
     run::{Header, Outcome, Record, RunSpec, RunView, Secrets, Trouble},
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub enum RunTargets {
         /// Its size in bytes, at most 256 MiB.
         size: u64,
     },
+    /// Lists that the cluster keeps, by name: see `/v1/fanout/targets`.
+    #[schema(value_type = Vec<String>)]
+    Saved(Vec<TargetListId>),
     /// The cluster's own nodes that meet a condition, by the first address at which they can be
     /// dialled, or their name; `{{vars.node}}` is their name.
     Nodes {

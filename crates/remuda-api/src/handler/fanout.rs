@@ -19,7 +19,7 @@ use axum::{
 use futures_util::{FutureExt, StreamExt, stream};
 use remuda_control::{NewRun, RunChange};
 use remuda_model::{
-    RunId,
+    Failure, RunId,
     run::{Record, RunView},
 };
 use remuda_run::{Diff, Filter, Grouper, Groups, Target, diff::Before};
@@ -37,6 +37,8 @@ use crate::{
     extract::{Args, Json as Body_, Params},
 };
 
+/// Paths below that of the runs, which cannot be those of runs.
+const TAKEN: [&str; 2] = ["schedules", "targets"];
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(500);
 /// A comment is sent after so much silence.
@@ -62,6 +64,10 @@ pub(crate) async fn create_run(
     State(api): State<Api>,
     Body_(request): Body_<CreateRun>,
 ) -> Answer<(StatusCode, Json<RunView>)> {
+    if let Some(id) = request.id.as_ref().filter(|id| TAKEN.contains(&id.as_str())) {
+        let failure = Failure::invalid(format!("body: id: `{id}` is a path of this API"));
+        return Err(failure.hint("take another one").into());
+    }
     let targets = targets::read(&api, request.targets).await?;
     let new = NewRun { id: request.id, spec: request.spec, targets, secrets: request.secrets };
     Ok((StatusCode::CREATED, Json(api.control().create_run(new).await?)))

@@ -20,6 +20,8 @@ fn path_of(route: &Route) -> String {
         .replace("{task}", "t9")
         .replace("{role}", "worker")
         .replace("{run}", "r9")
+        .replace("{list}", "l9")
+        .replace("{schedule}", "s9")
         .replace("{token}", "none")
         .replace("{digest}", &"0f".repeat(32));
     assert!(!filled.contains('{'), "a parameter that this test does not know: {}", route.path);

@@ -1,7 +1,6 @@
 //! The targets of a run, wherever they come from.
 
-use remuda_control::Consistency;
-use remuda_model::{Failure, NodeView, Selector};
+use remuda_model::Failure;
 use remuda_run::{Target, targets};
 use remuda_runtime::blocking;
 
@@ -34,7 +33,11 @@ pub(super) async fn read(api: &Api, from: RunTargets) -> Result<Vec<Target>, Fai
             })?;
             parsed(text).await
         }
-        RunTargets::Nodes { on } => nodes(api, &on).await,
+        RunTargets::Saved(lists) if lists.is_empty() => {
+            Err(Failure::invalid("body: targets: saved: name at least one list"))
+        }
+        RunTargets::Saved(lists) => api.control().saved_targets(&lists, String::new(), None).await,
+        RunTargets::Nodes { on } => api.control().node_targets(&on).await,
     }
 }
 
@@ -42,28 +45,4 @@ async fn parsed(text: String) -> Result<Vec<Target>, Failure> {
     let read = blocking(move || targets::from_lines(&text)).await;
     let read = read.map_err(|error| Failure::internal(&error))?;
     Ok(read?.targets)
-}
-
-/// The cluster's own nodes.
-async fn nodes(api: &Api, selector: &Selector) -> Result<Vec<Target>, Failure> {
-    let nodes = api.control().nodes(Consistency::Stale).await?;
-    let mut found = Vec::new();
-    for node in nodes.iter().filter(|node| node.meets(selector)) {
-        let host = host_of(node);
-        let target = Target::new(&host, [("node", node.id.as_str())]);
-        found.push(target.map_err(|error| {
-            Failure::invalid(format!("node `{}` is no target: {error}", node.id))
-        })?);
-    }
-    if found.is_empty() {
-        return Err(Failure::not_found(format!("no node meets `{selector}`")));
-    }
-    Ok(found)
-}
-
-fn host_of(node: &NodeView) -> String {
-    match node.addresses.first() {
-        Some(address) => address.host.clone(),
-        None => node.id.to_string(),
-    }
 }
