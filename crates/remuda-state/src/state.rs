@@ -338,7 +338,7 @@ impl ClusterState {
             }
             Change::ReachSchedule(reached) => self.plan(|plans| plans.reach(now, reached)),
             Change::SettleSchedule { schedule, run, settled, now_ms } => {
-                self.plan(|plans| plans.settle(now, (schedule, run), settled, *now_ms))
+                self.plan(|plans| Ok(plans.settle(now, (schedule, run), settled, *now_ms)))
             }
             Change::Unknown { .. } => Ok(Outcome::Unchanged),
         }

@@ -44,6 +44,16 @@ impl Busy {
     }
 }
 
+/// Somebody does something about a schedule; however that ends, others may afterwards.
+struct Turn(Busy, ScheduleId);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.schedules().remove(&self.1);
+        self.0.done.notify_one();
+    }
+}
+
 impl Control {
     /// Runs for ever; does something only while there are schedules.
     pub(crate) async fn keep_schedules(self) {
@@ -103,8 +113,10 @@ impl Control {
 
     fn start_job(&self, record: ScheduleRecord, standing: Standing, job: Job, busy: &Busy) {
         busy.schedules().insert(record.id.clone());
-        let (control, busy, stop) = (self.clone(), busy.clone(), self.shared.supervisor.token());
+        let turn = Turn(busy.clone(), record.id.clone());
+        let (control, stop) = (self.clone(), self.shared.supervisor.token());
         self.shared.supervisor.spawn("schedule", async move {
+            let _turn = turn;
             let doing = async {
                 let done = match &job {
                     Job::Begin(firing) => control.begin_due(&record, firing).await,
@@ -121,11 +133,9 @@ impl Control {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => (),
                 () = doing => (),
             }
-            busy.schedules().remove(&record.id);
-            busy.done.notify_one();
         });
     }
 

@@ -114,16 +114,12 @@ fn bad_cron(expression: &str, why: &str) -> Failure {
 
 /// The rules of the machine where it has some, which may be newer; those of the program otherwise.
 fn zone(name: &str) -> Result<TimeZone, Failure> {
-    let found = (name.len() <= MAX_TEXT)
-        .then(|| TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)));
-    match found {
-        Some(Ok(zone)) => Ok(zone),
-        _ => {
-            let shown: String = name.chars().take(80).collect();
-            let text = format!("timezone: no time zone `{}`", shown.escape_debug());
-            Err(Failure::invalid(text).code("bad_schedule").hint("such as UTC or Europe/Berlin"))
-        }
-    }
+    let found = || TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok();
+    (name.len() <= MAX_TEXT).then(found).flatten().ok_or_else(|| {
+        let shown: String = name.chars().take(80).collect();
+        let text = format!("timezone: no time zone `{}`", shown.escape_debug());
+        Failure::invalid(text).code("bad_schedule").hint("such as UTC or Europe/Berlin")
+    })
 }
 
 /// The second of this moment, on the wall of a time zone.

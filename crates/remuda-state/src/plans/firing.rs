@@ -197,14 +197,15 @@ impl Plans {
         (schedule, run): (&ScheduleId, &RunId),
         settled: &Settled,
         now_ms: u64,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Outcome {
         let Some(mut standing) = self.standings.get(schedule).cloned() else {
-            return Ok(Outcome::Unchanged);
+            return Outcome::Unchanged;
         };
-        if !standing.settle(run, settled, now_ms) {
-            return Ok(Outcome::Unchanged);
+        if standing.settle(run, settled, now_ms) {
+            self.stand(now, schedule, standing)
+        } else {
+            Outcome::Unchanged
         }
-        Ok(self.stand(now, schedule, standing))
     }
 
     fn standing(&self, schedule: &ScheduleId) -> Result<&Standing, Refusal> {
