@@ -5,6 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     fixture::{Answer, DEADLINE, Server},
+    node::Node,
     schema::check,
 };
 use crate::openapi;
@@ -32,9 +33,11 @@ fn fits(schema: &str, value: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn targets_are_kept_under_a_name() {
-    let server = Server::start().await;
-    let lines = json!({"lines": ["web[1-3].example", "{\"host\": \"x\", \"vars\": {\"a\": \"1\"}}"]});
-    let saved = put(&server, "/v1/fanout/targets/web", &lines).await;
+    let node = Node::start().await;
+    let server = &node.server;
+    let lines =
+        json!({"lines": ["web[1-3].example", "{\"host\": \"x\", \"vars\": {\"a\": \"1\"}}"]});
+    let saved = put(server, "/v1/fanout/targets/web", &lines).await;
     assert_eq!((saved.status, &saved.json()["targets"]), (200, &json!(4)), "{saved:?}");
     fits("TargetListInfo", &saved.json());
     let shown = server.call("GET", "/v1/fanout/targets/web", &server.read, "").await;
@@ -44,12 +47,13 @@ async fn targets_are_kept_under_a_name() {
     assert_eq!(listed.json()["lists"], json!([saved.json()]));
     fits("TargetLists", &listed.json());
 
-    let wrong = put(&server, "/v1/fanout/targets/web", &json!({"lines": ["a", "", "b["]})).await;
+    let wrong = put(server, "/v1/fanout/targets/web", &json!({"lines": ["a", "", "b["]})).await;
     assert_eq!((wrong.status, wrong.code().as_str()), (400, "bad_targets"));
     assert!(wrong.message().contains("line 3: "), "{}", wrong.message());
-    let long = put(&server, "/v1/fanout/targets/web", &json!({"lines": ["x".repeat(300_000)]})).await;
+    let long =
+        put(server, "/v1/fanout/targets/web", &json!({"lines": ["x".repeat(300_000)]})).await;
     assert_eq!((long.status, long.code().as_str()), (507, "too_much"));
-    let name = put(&server, "/v1/fanout/targets/a%20b", &lines).await;
+    let name = put(server, "/v1/fanout/targets/a%20b", &lines).await;
     assert_eq!(name.status, 400);
 
     // A run names it.
@@ -74,13 +78,14 @@ async fn targets_are_kept_under_a_name() {
         let gone = server.call(method, path, &server.operate, "").await;
         assert_eq!((gone.status, gone.code().as_str()), (404, "unknown_targets"));
     }
-    server.stop().await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_is_made_shown_and_removed_and_its_secrets_stay_hidden() {
-    let server = Server::start().await;
-    put(&server, "/v1/fanout/targets/web", &json!({"lines": ["web1.example"]})).await;
+    let node = Node::start().await;
+    let server = &node.server;
+    put(server, "/v1/fanout/targets/web", &json!({"lines": ["web1.example"]})).await;
     let header = json!({"name": "Authorization", "value": "Bearer {{secrets.token}}"});
     let spec = json!({"command": {"http": {
         "method": "GET", "url": "http://{{host}}/", "headers": [header],
@@ -91,9 +96,8 @@ async fn a_schedule_is_made_shown_and_removed_and_its_secrets_stay_hidden() {
         "secrets": {"values": {"token": "hush-hush"}},
     });
     let path = "/v1/fanout/schedules";
-    let create = async |body: &Value| {
-        server.call("POST", path, &server.operate, &body.to_string()).await
-    };
+    let create =
+        async |body: &Value| server.call("POST", path, &server.operate, &body.to_string()).await;
     let made = create(&nightly).await;
     assert_eq!(made.status, 201, "{made:?}");
     fits("Schedule", &made.json());
@@ -109,9 +113,8 @@ async fn a_schedule_is_made_shown_and_removed_and_its_secrets_stay_hidden() {
         assert!(!String::from_utf8_lossy(&answer.body).contains("hush"), "{answer:?}");
     }
 
-    let change = async |what: &str| {
-        server.call("POST", &format!("{one}/{what}"), &server.operate, "").await
-    };
+    let change =
+        async |what: &str| server.call("POST", &format!("{one}/{what}"), &server.operate, "").await;
     let resumed = change("resume").await.json();
     assert!(resumed["next_ms"].is_u64(), "{resumed}");
     assert_eq!(change("pause").await.json()["paused"], true);
@@ -123,11 +126,15 @@ async fn a_schedule_is_made_shown_and_removed_and_its_secrets_stay_hidden() {
     let listed = server.call("GET", path, &server.read, "").await.json();
     fits("Schedules", &listed);
     let first = &listed["schedules"][0];
-    assert_eq!((&first["last"]["run"], &first["begun"]), (&run.json()["id"], &json!(1)), "{listed}");
+    assert_eq!(
+        (&first["last"]["run"], &first["begun"]),
+        (&run.json()["id"], &json!(1)),
+        "{listed}"
+    );
 
     assert_eq!(server.call("DELETE", &one, &server.operate, "").await.status, 204);
     assert_eq!(change("pause").await.code(), "unknown_schedule");
-    server.stop().await;
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
