@@ -34,7 +34,8 @@ pub(crate) use discovery::{DiscoverArgs, TrackerArgs};
 pub(crate) use event::EventArgs;
 pub(crate) use exec::ExecArgs;
 pub(crate) use fanout::{
-    Changed, FanoutCommand, HttpArgs, PingArgs, RunArgs, SshArgs, TargetArgs, TargetForm, TcpArgs,
+    AddSchedule, Changed, FanoutCommand, HttpArgs, PingArgs, RunArgs, ScheduleCommand,
+    ScheduledCommand, SourceArgs, SshArgs, TargetArgs, TargetForm, TargetsCommand, TcpArgs,
     TlsArgs, Which,
 };
 pub(crate) use many::{Many, ToClass};

@@ -20,6 +20,7 @@ mod fanout;
 mod fetch;
 mod files;
 mod node_class;
+mod schedules;
 mod stream;
 mod tls;
 mod transport;

@@ -2,13 +2,15 @@
 
 mod command;
 mod options;
+mod plans;
 
 use clap::Subcommand;
 use remuda_model::RunId;
 
 use super::{Connect, Format, Raw};
 pub(crate) use command::{HttpArgs, PingArgs, SshArgs, TcpArgs, TlsArgs};
-pub(crate) use options::{RunArgs, TargetArgs, TargetForm};
+pub(crate) use options::{RunArgs, SourceArgs, TargetArgs, TargetForm};
+pub(crate) use plans::{AddSchedule, ScheduleCommand, ScheduledCommand, TargetsCommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FanoutCommand {
@@ -137,6 +139,18 @@ Examples:
     /// Forget a run that has ended, and its results
     #[command(visible_alias = "rm", after_help = "Example:\n  remuda fanout remove 4k2m9x1c")]
     Remove(Changed),
+    /// Keep lists of targets under names
+    #[command(
+        subcommand,
+        after_help = "Example:\n  remuda fanout targets save web -t 'web[001-500].example'"
+    )]
+    Targets(TargetsCommand),
+    /// Begin runs by the clock
+    #[command(
+        subcommand,
+        after_help = "Example:\n  remuda fanout schedule add nightly --cron '0 2 * * *' http GET 'https://{{host}}/' --saved web"
+    )]
+    Schedule(ScheduleCommand),
 }
 
 /// Which run.

@@ -2,9 +2,11 @@
 
 mod follow;
 mod results;
+mod schedule;
 mod show;
 mod spec;
 mod start;
+mod target_lists;
 mod targets;
 
 use remuda_model::run::RunView;
@@ -25,6 +27,12 @@ pub(super) async fn run(command: FanoutCommand, environment: &Environment) -> Re
         }
         FanoutCommand::Tcp(args) => (spec::tcp(&args).await?, (args.targets, args.run)),
         FanoutCommand::Ping(args) => (spec::ping(&args), (args.targets, args.run)),
+        FanoutCommand::Targets(command) => {
+            return Box::pin(interruptible(target_lists::run(command, environment))).await;
+        }
+        FanoutCommand::Schedule(command) => {
+            return Box::pin(interruptible(schedule::run(command, environment))).await;
+        }
         other => {
             return Box::pin(interruptible(read_or_change(other, environment))).await;
         }
@@ -81,7 +89,9 @@ async fn read_or_change(command: FanoutCommand, environment: &Environment) -> Re
         FanoutCommand::Http(_)
         | FanoutCommand::Ssh(_)
         | FanoutCommand::Tcp(_)
-        | FanoutCommand::Ping(_) => Ok(()),
+        | FanoutCommand::Ping(_)
+        | FanoutCommand::Targets(_)
+        | FanoutCommand::Schedule(_) => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ mod losses_at_most_once;
 mod losses_at_speed;
 mod partition_in_namespaces;
 mod refusals;
+mod schedules;
 mod sources;
 mod very_many;
 mod width;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use remuda_model::{RunId, Selector, Span};
+use remuda_model::{RunId, Selector, Span, TargetListId};
 
 use super::super::{Connect, Format, Raw};
 
-/// Whom a run contacts.
+/// Where lines of targets come from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Targets")]
-pub(crate) struct TargetArgs {
+pub(crate) struct SourceArgs {
     /// A host, or a range such as `web[001-500].example` or `10.0.0.0/24`; may be repeated
     #[arg(long = "target", short = 't', value_name = "HOST")]
     pub(crate) target: Vec<String>,
@@ -26,8 +26,19 @@ pub(crate) struct TargetArgs {
     /// The column of a CSV file that has the hosts; the others are variables
     #[arg(long, value_name = "NAME")]
     pub(crate) host_column: Option<String>,
+}
+
+/// Whom a run contacts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Targets")]
+pub(crate) struct TargetArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// A list that the cluster keeps, see `remuda fanout targets`; may be repeated
+    #[arg(long, value_name = "LIST")]
+    pub(crate) saved: Vec<TargetListId>,
     /// The cluster's own nodes that meet this condition
-    #[arg(long, value_name = "SELECTOR", conflicts_with_all = ["target", "targets"])]
+    #[arg(long, value_name = "SELECTOR", conflicts_with_all = ["target", "targets", "saved"])]
     pub(crate) nodes: Option<Selector>,
     /// A value of `{{vars.NAME}}` for targets that have none; may be repeated
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = pair)]

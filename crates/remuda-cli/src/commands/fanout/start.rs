@@ -3,7 +3,7 @@
 use remuda::client::dto::CreateRun;
 use remuda_model::{
     Failure, RunId,
-    run::{Limits, Priority, RunSpec},
+    run::{Command, Limits, Priority, RunSpec},
 };
 use serde_json::json;
 
@@ -29,22 +29,13 @@ pub(super) async fn run(
     environment: &Environment,
 ) -> Result<(), Stop> {
     let Prepared { command, secrets } = prepared;
-    let spec = RunSpec {
-        name: args.name.clone(),
-        command,
-        vars: target_args.vars.iter().cloned().collect(),
-        limits: limits(&args),
-        on: args.on.clone(),
-        from_each: args.from_each.clone(),
-        at_most_once: args.at_most_once,
-        priority: match args.priority.as_str() {
-            "low" => Priority::Low,
-            "high" => Priority::High,
-            _ => Priority::Normal,
-        },
-    };
+    let spec = spec(command, &target_args, &args);
     let checked = remuda_run::check(&spec, &secrets)?;
-    let chosen = targets::choose(&target_args).await?;
+    let mut saved = Vec::new();
+    for list in &target_args.saved {
+        saved.push(client(&args.connect, environment)?.target_list(list).await?);
+    }
+    let chosen = targets::choose(&target_args, &saved).await?;
     if let targets::Chosen::Targets(targets) = &chosen {
         remuda_run::check_targets(&checked, targets)?;
     }
@@ -71,6 +62,24 @@ pub(super) async fn run(
     }
     note(&format!("run {} for {} targets", view.id, view.targets));
     Box::pin(follow::follow(&client, &view, &args)).await
+}
+
+/// What a run does.
+pub(super) fn spec(command: Command, target_args: &TargetArgs, args: &RunArgs) -> RunSpec {
+    RunSpec {
+        name: args.name.clone(),
+        command,
+        vars: target_args.vars.iter().cloned().collect(),
+        limits: limits(args),
+        on: args.on.clone(),
+        from_each: args.from_each.clone(),
+        at_most_once: args.at_most_once,
+        priority: match args.priority.as_str() {
+            "low" => Priority::Low,
+            "high" => Priority::High,
+            _ => Priority::Normal,
+        },
+    }
 }
 
 fn limits(args: &RunArgs) -> Limits {

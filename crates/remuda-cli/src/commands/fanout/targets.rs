@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use remuda::client::{Client, LocalFile, dto::RunTargets};
+use remuda::client::{
+    Client, LocalFile,
+    dto::{RunTargets, TargetList},
+};
 use remuda_model::{ErrorKind, Failure};
 use remuda_run::{Collector, Target};
 
 use crate::{
-    args::{TargetArgs, TargetForm},
+    args::{SourceArgs, TargetArgs, TargetForm},
     commands::input,
     error::{Report, Stop},
     output::note,
@@ -25,33 +28,23 @@ pub(super) enum Chosen {
     Nodes(remuda_model::Selector),
 }
 
-pub(super) async fn choose(args: &TargetArgs) -> Result<Chosen, Stop> {
+/// Reads them. `saved` are the lines of the lists that are named.
+pub(super) async fn choose(args: &TargetArgs, saved: &[TargetList]) -> Result<Chosen, Stop> {
     if let Some(selector) = &args.nodes {
         return Ok(Chosen::Nodes(selector.clone()));
     }
-    if args.target.is_empty() && args.targets.is_empty() {
-        let report = Report::new(ErrorKind::Invalid, "no targets");
-        return Err(report.hint("give --target, --targets or --nodes").into());
+    let source = &args.source;
+    if source.target.is_empty() && source.targets.is_empty() && saved.is_empty() {
+        return Err(none("give --target, --targets, --saved or --nodes"));
     }
     let mut collector = Collector::default();
-    collector.words(&args.target);
-    for source in &args.targets {
-        let text = match source.as_str() {
-            "-" => input::stdin().await?,
-            url if url.starts_with("http://") || url.starts_with("https://") => {
-                remuda::client::fetch(url).await?
-            }
-            path => tokio::fs::read(path)
-                .await
-                .map_err(|error| Report::new(ErrorKind::NotFound, format!("{path}: {error}")))?,
-        };
-        let text = String::from_utf8(text)
-            .map_err(|_error| Report::new(ErrorKind::Invalid, format!("{source}: is no text")))?;
-        match form(args, source) {
-            TargetForm::Lines => collector.lines(&text),
-            TargetForm::Csv => collector.csv(&text, args.host_column.as_deref()),
-            TargetForm::Json => collector.json(&text, args.path.as_deref()),
-        }
+    collector.words(&source.target);
+    for from in &source.targets {
+        let text = read(from).await?;
+        collect(&mut collector, source, from, &text);
+    }
+    for list in saved {
+        collector.lines(&list.lines.join("\n"));
     }
     let set = collector.finish().map_err(Failure::from)?;
     if set.duplicates > 0 {
@@ -60,7 +53,51 @@ pub(super) async fn choose(args: &TargetArgs) -> Result<Chosen, Stop> {
     Ok(Chosen::Targets(set.targets))
 }
 
-fn form(args: &TargetArgs, source: &str) -> TargetForm {
+/// Lines of targets as they are kept: ranges stay ranges, and what is no list of lines becomes one.
+pub(super) async fn lines(source: &SourceArgs) -> Result<Vec<String>, Stop> {
+    let mut lines = source.target.clone();
+    for from in &source.targets {
+        let text = read(from).await?;
+        if form(source, from) == TargetForm::Lines {
+            lines.extend(text.lines().map(str::to_owned));
+            continue;
+        }
+        let mut collector = Collector::default();
+        collect(&mut collector, source, from, &text);
+        let set = collector.finish().map_err(Failure::from)?;
+        lines.extend(set.targets.iter().map(Target::to_line));
+    }
+    Ok(lines)
+}
+
+/// That there are no targets.
+pub(super) fn none(hint: &str) -> Stop {
+    Report::new(ErrorKind::Invalid, "no targets").hint(hint).into()
+}
+
+async fn read(from: &str) -> Result<String, Stop> {
+    let text = match from {
+        "-" => input::stdin().await?,
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            remuda::client::fetch(url).await?
+        }
+        path => tokio::fs::read(path)
+            .await
+            .map_err(|error| Report::new(ErrorKind::NotFound, format!("{path}: {error}")))?,
+    };
+    String::from_utf8(text)
+        .map_err(|_error| Report::new(ErrorKind::Invalid, format!("{from}: is no text")).into())
+}
+
+fn collect(collector: &mut Collector, source: &SourceArgs, from: &str, text: &str) {
+    match form(source, from) {
+        TargetForm::Lines => collector.lines(text),
+        TargetForm::Csv => collector.csv(text, source.host_column.as_deref()),
+        TargetForm::Json => collector.json(text, source.path.as_deref()),
+    }
+}
+
+fn form(args: &SourceArgs, source: &str) -> TargetForm {
     if let Some(form) = args.targets_form {
         return form;
     }
