@@ -101,6 +101,7 @@ fn subject(change: &Change) -> Option<&str> {
         | Change::IssueCertificate { node, .. } => Some(node.as_str()),
         Change::CreateToken(token) => Some(token.id.as_str()),
         Change::RevokeToken(token) => Some(token.as_str()),
+        Change::PutRun { run, .. } | Change::RemoveRun { run, .. } => Some(run.as_str()),
         Change::Init(_)
         | Change::SetActive { .. }
         | Change::RemoveNode { .. }

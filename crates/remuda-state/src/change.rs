@@ -19,6 +19,8 @@
 //! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
 //! | 12 | `FollowAuthority` | revision, nodes | 2 |
 //! | 13 | several at once: [`Batch`](crate::Batch) | commands | 2 |
+//! | 14 | `PutRun` | run, coordinator, standby, `if_revision` | 2 |
+//! | 15 | `RemoveRun` | run, `if_revision` | 2 |
 //!
 //! A change is written only in a cluster whose level is at least that of the change
 //! ([`ClusterState::level`](crate::ClusterState::level)); `RaiseLevel` itself is written by a
@@ -28,7 +30,7 @@
 //! matter to any other change. Every other unknown number stops a replica
 //! ([`Change::understood`]), because skipping it would make replicas differ.
 
-use remuda_model::{Labels, NodeId, Release, Revision, TokenId};
+use remuda_model::{Labels, NodeId, Release, Revision, RunId, TokenId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::{
@@ -111,6 +113,25 @@ pub enum Change {
         /// Which nodes.
         nodes: Vec<NodeId>,
     },
+    /// It is said which control nodes keep a fan-out run: the one that carries it out and the one
+    /// that has the second copy.
+    PutRun {
+        /// The run.
+        run: RunId,
+        /// Who carries it out.
+        coordinator: NodeId,
+        /// Who has the second copy.
+        standby: Option<NodeId>,
+        /// Only when the record was last changed at this revision; `None`: only when there is none.
+        if_revision: Option<Revision>,
+    },
+    /// Nobody keeps the run any more.
+    RemoveRun {
+        /// The run.
+        run: RunId,
+        /// Only when the record was last changed at this revision.
+        if_revision: Revision,
+    },
     /// A change of a newer version. It has no effect.
     Unknown {
         /// Its number.
@@ -177,7 +198,10 @@ impl Change {
     pub fn level(&self) -> u16 {
         match self {
             Self::RaiseLevel { level } => *level,
-            Self::SetAuthority(_) | Self::FollowAuthority { .. } => 2,
+            Self::SetAuthority(_)
+            | Self::FollowAuthority { .. }
+            | Self::PutRun { .. }
+            | Self::RemoveRun { .. } => 2,
             _ => 1,
         }
     }
@@ -207,6 +231,8 @@ impl Change {
             Self::RaiseLevel { .. } => 10,
             Self::SetAuthority(_) => 11,
             Self::FollowAuthority { .. } => 12,
+            Self::PutRun { .. } => 14,
+            Self::RemoveRun { .. } => 15,
             Self::Unknown { number, .. } => *number,
         }
     }
@@ -229,6 +255,10 @@ impl Change {
             Self::RaiseLevel { level } => postcard::to_stdvec(level),
             Self::SetAuthority(new) => postcard::to_stdvec(new),
             Self::FollowAuthority { revision, nodes } => postcard::to_stdvec(&(revision, nodes)),
+            Self::PutRun { run, coordinator, standby, if_revision } => {
+                postcard::to_stdvec(&(run, coordinator, standby, if_revision))
+            }
+            Self::RemoveRun { run, if_revision } => postcard::to_stdvec(&(run, if_revision)),
             Self::Unknown { fields, .. } => Ok(fields.clone()),
         }
     }
@@ -265,6 +295,14 @@ impl Change {
             12 => {
                 let (revision, nodes) = codec::decode(bytes)?;
                 Self::FollowAuthority { revision, nodes }
+            }
+            14 => {
+                let (run, coordinator, standby, if_revision) = codec::decode(bytes)?;
+                Self::PutRun { run, coordinator, standby, if_revision }
+            }
+            15 => {
+                let (run, if_revision) = codec::decode(bytes)?;
+                Self::RemoveRun { run, if_revision }
             }
             number => Self::Unknown { number, fields },
         })

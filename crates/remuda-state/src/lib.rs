@@ -12,6 +12,7 @@ mod invariants;
 mod limits;
 mod record;
 mod refusal;
+mod runs;
 mod seen;
 mod state;
 
@@ -28,5 +29,6 @@ pub use codec::{DecodeError, decode, encode};
 pub use limits::{Limit, MAX_COMMAND_BYTES};
 pub use record::{Certificate, ClusterRecord, NodeRecord, Scope, TokenRecord};
 pub use refusal::Refusal;
+pub use runs::RunRecord;
 pub use seen::window;
 pub use state::{Applied, ClusterState, Outcome};

@@ -34,6 +34,8 @@ pub enum Limit {
     Authority,
     /// Nodes that one change reports as having followed.
     Followers,
+    /// Fan-out runs that are kept twice.
+    Runs,
 }
 
 impl Limit {
@@ -41,7 +43,7 @@ impl Limit {
     pub fn bound(self) -> usize {
         match self {
             Self::Nodes | Self::Revoked => 200_000,
-            Self::Tokens => 10_000,
+            Self::Tokens | Self::Runs => 10_000,
             Self::Addresses | Self::Serial => 64,
             Self::Attributes | Self::Labels => 64 * 1024,
             Self::Name => 256,
@@ -71,6 +73,7 @@ impl fmt::Display for Limit {
             Self::Certificates => "certificates of one node",
             Self::Authority => "bytes of an authority with at most two CAs",
             Self::Followers => "followers at a time",
+            Self::Runs => "runs that are kept twice",
         };
         write!(f, "{} {what}", self.bound())
     }

@@ -1,6 +1,6 @@
 //! Why a committed change did nothing.
 
-use remuda_model::{ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, TokenId};
+use remuda_model::{ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, RunId, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::Limit;
@@ -86,6 +86,12 @@ pub enum Refusal {
         /// The present one.
         level: u16,
     },
+    /// The run is kept already.
+    #[error("there is a run `{0}`")]
+    RunExists(RunId),
+    /// Other control nodes keep the run than was thought.
+    #[error("run `{0}` is kept by other control nodes now")]
+    RunMoved(RunId),
 }
 
 impl Refusal {
@@ -107,6 +113,8 @@ impl Refusal {
             Self::Removed(_) => "node_removed",
             Self::AuthorityMoved { .. } => "authority_moved",
             Self::LevelTooLow { .. } => "level_too_low",
+            Self::RunExists(_) => "run_exists",
+            Self::RunMoved(_) => "run_moved",
         }
     }
 
@@ -114,7 +122,7 @@ impl Refusal {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownNode(_) | Self::UnknownToken(_) => ErrorKind::NotFound,
-            Self::TokenExists(_) => ErrorKind::Exists,
+            Self::TokenExists(_) | Self::RunExists(_) => ErrorKind::Exists,
             Self::TooMuch(_) => ErrorKind::NoCapacity,
             Self::NotControl(_) => ErrorKind::Invalid,
             Self::OldIndex { .. } => ErrorKind::Internal,
@@ -125,7 +133,8 @@ impl Refusal {
             | Self::OtherRoles(_)
             | Self::NameTaken(_)
             | Self::AuthorityMoved { .. }
-            | Self::LevelTooLow { .. } => ErrorKind::Conflict,
+            | Self::LevelTooLow { .. }
+            | Self::RunMoved(_) => ErrorKind::Conflict,
             Self::Removed(_) => ErrorKind::Forbidden,
         }
     }

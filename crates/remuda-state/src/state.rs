@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use remuda_model::{Epoch, Failure, NodeId, Revision, TokenId};
+use remuda_model::{Epoch, Failure, NodeId, Revision, RunId, TokenId};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    AuthorityRecord, Batch, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal,
+    AuthorityRecord, Batch, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, RunRecord,
     TokenRecord,
     certificates::Certificates,
     codec, limits, ownership,
     seen::{self, Seen},
 };
 
-/// The level from which on the authority has a place in the state.
-const ROTATES: u16 = 2;
+/// The level from which on [`Added`] has a place in the state.
+const EXTENDS: u16 = 2;
 
 /// What a committed command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +56,20 @@ enum Identity {
         cluster: ClusterRecord,
         level: u16,
     },
-    /// From level 2 on, once the authority was rotated.
-    Rotated {
+    /// From level 2 on, once there is something of what that level adds.
+    Extended {
         cluster: ClusterRecord,
         level: u16,
-        authority: Box<AuthorityRecord>,
+        added: Box<Added>,
     },
+}
+
+/// What level 2 adds to the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Added {
+    /// Once the authority was rotated.
+    pub(crate) authority: Option<AuthorityRecord>,
+    pub(crate) runs: RedBlackTreeMapSync<RunId, RunRecord>,
 }
 
 impl Identity {
@@ -70,20 +78,20 @@ impl Identity {
             Self::None => None,
             Self::Founded(cluster)
             | Self::Raised { cluster, .. }
-            | Self::Rotated { cluster, .. } => Some(cluster),
+            | Self::Extended { cluster, .. } => Some(cluster),
         }
     }
 
     fn level(&self) -> u16 {
         match self {
             Self::None | Self::Founded(_) => 1,
-            Self::Raised { level, .. } | Self::Rotated { level, .. } => *level,
+            Self::Raised { level, .. } | Self::Extended { level, .. } => *level,
         }
     }
 
-    fn authority(&self) -> Option<&AuthorityRecord> {
+    fn added(&self) -> Option<&Added> {
         match self {
-            Self::Rotated { authority, .. } => Some(authority),
+            Self::Extended { added, .. } => Some(added),
             Self::None | Self::Founded(_) | Self::Raised { .. } => None,
         }
     }
@@ -174,7 +182,28 @@ impl ClusterState {
     /// What has become of the authority since its first rotation; `None` before that, when each
     /// control node has what it was given.
     pub fn authority(&self) -> Option<&AuthorityRecord> {
-        self.identity.authority()
+        self.identity.added()?.authority.as_ref()
+    }
+
+    /// What level 2 has added, if anything has been.
+    pub(crate) fn added(&self) -> Option<&Added> {
+        self.identity.added()
+    }
+
+    /// The same, to change it: older levels have no place for it.
+    pub(crate) fn added_mut(&mut self) -> Result<&mut Added, Refusal> {
+        let level = self.level();
+        if level < EXTENDS {
+            return Err(Refusal::LevelTooLow { needed: EXTENDS, level });
+        }
+        if let Identity::Raised { cluster, level } = &self.identity {
+            let (cluster, added) = (cluster.clone(), Box::default());
+            self.identity = Identity::Extended { cluster, level: *level, added };
+        }
+        match &mut self.identity {
+            Identity::Extended { added, .. } => Ok(added),
+            _ => Err(Refusal::LevelTooLow { needed: EXTENDS, level }),
+        }
     }
 
     /// All nodes, by name.
@@ -301,6 +330,10 @@ impl ClusterState {
             Change::FollowAuthority { revision, nodes } => {
                 self.follow_authority(now, *revision, nodes)
             }
+            Change::PutRun { run, coordinator, standby, if_revision } => {
+                self.put_run(now, run, (coordinator, standby.as_ref()), *if_revision)
+            }
+            Change::RemoveRun { run, if_revision } => self.remove_run(now, run, *if_revision),
             Change::Unknown { .. } => Ok(Outcome::Unchanged),
         }
     }
@@ -310,26 +343,13 @@ impl ClusterState {
         match self.cluster() {
             Some(cluster) if level > self.level() => {
                 let cluster = cluster.clone();
-                self.identity = match self.identity.authority().cloned().map(Box::new) {
-                    Some(authority) => Identity::Rotated { cluster, level, authority },
+                self.identity = match self.identity.added().cloned().map(Box::new) {
+                    Some(added) => Identity::Extended { cluster, level, added },
                     None => Identity::Raised { cluster, level },
                 };
                 Outcome::Changed(now)
             }
             _ => Outcome::Unchanged,
-        }
-    }
-
-    /// Keeps what has become of the authority, for which older levels have no place.
-    pub(crate) fn set_authority(&mut self, authority: AuthorityRecord) -> Result<(), Refusal> {
-        let level = self.level();
-        match self.cluster().cloned() {
-            Some(cluster) if level >= ROTATES => {
-                let authority = Box::new(authority);
-                self.identity = Identity::Rotated { cluster, level, authority };
-                Ok(())
-            }
-            _ => Err(Refusal::LevelTooLow { needed: ROTATES, level }),
         }
     }
 
@@ -389,6 +409,7 @@ impl ClusterState {
             self.epoch = Epoch(now.0);
         }
         self.nodes.remove_mut(node);
+        self.forget_runs_of_nobody();
         Ok(Outcome::Changed(now))
     }
 
@@ -436,7 +457,9 @@ impl ClusterState {
     /// The first level is not raised to: its states have one form only.
     pub(crate) fn check_level(&self) -> Result<(), String> {
         match &self.identity {
-            Identity::Raised { level, .. } | Identity::Rotated { level, .. } if *level < 2 => {
+            Identity::Raised { level, .. } | Identity::Extended { level, .. }
+                if *level < EXTENDS =>
+            {
                 Err(format!("the level was raised to {level}"))
             }
             _ => Ok(()),

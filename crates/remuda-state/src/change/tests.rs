@@ -82,6 +82,19 @@ fn golden() -> Vec<(Change, String)> {
             Change::FollowAuthority { revision: Revision(7), nodes: vec![id("a")] },
             "0c0407010161".to_owned(),
         ),
+        (
+            Change::PutRun {
+                run: "r".parse().unwrap(),
+                coordinator: id("a"),
+                standby: Some(id("b")),
+                if_revision: Some(Revision(300)),
+            },
+            "0e0a0172016101016201ac02".to_owned(),
+        ),
+        (
+            Change::RemoveRun { run: "r".parse().unwrap(), if_revision: Revision(7) },
+            "0f03017207".to_owned(),
+        ),
         (Change::Unknown { number: 0x8001, fields: vec![9] }, "8180020109".to_owned()),
     ]
 }
@@ -98,7 +111,7 @@ fn the_bytes_of_every_change_never_change() {
 #[test]
 fn every_number_is_used_once_and_in_order() {
     let numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x8001]);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 0x8001]);
 }
 
 #[test]

@@ -81,6 +81,24 @@ fn a_raised_state_says_its_level_where_the_cluster_stands() {
 }
 
 #[test]
+fn what_level_2_adds_follows_the_level() {
+    let mut state = full();
+    state.apply(9, &Command::once(Change::RaiseLevel { level: 2 })).outcome.expect("raised");
+    let put = Change::PutRun {
+        run: "r".parse().expect("a run"),
+        coordinator: id("a"),
+        standby: None,
+        if_revision: None,
+    };
+    state.apply(10, &Command::once(put)).outcome.expect("kept");
+    let record = hex(&encode(&cluster()));
+    // No authority; one run: its id, its coordinator, no second copy, its revision.
+    let extended = format!("03{record}02{}", "000101720161000a");
+    assert_eq!(hex(&encode(&state.identity)), extended);
+    assert_eq!(decode::<ClusterState>(&encode(&state)).expect("readable"), state);
+}
+
+#[test]
 fn a_level_never_goes_back() {
     let mut state = full();
     for (index, level, outcome) in [
