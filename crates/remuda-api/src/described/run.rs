@@ -14,6 +14,9 @@ pub(crate) struct Run {
     spec: serde_json::Value,
     /// The control node that coordinates it and keeps its results.
     coordinator: String,
+    /// The control node that has a second copy and takes over when the coordinator is lost.
+    #[schema(required = true)]
+    standby: Option<String>,
     state: RunState,
     /// Why it waits or is paused, for people.
     #[schema(required = true)]

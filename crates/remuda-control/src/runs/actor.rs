@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use remuda_model::{
-    Failure, NodeId, NodeStatus, NodeView,
+    ErrorKind, Failure, NodeId, NodeStatus, NodeView,
     run::{Outcome, Record, RunState, RunView, Secrets, Slow, Trouble, TroubleKind, WorkerShare},
 };
 use remuda_run::{HandOut, Summary, Target};
@@ -23,6 +23,7 @@ use super::{
     dir::{RunDir, Saved},
     parts::Parts,
     records::RecordsWriter,
+    second::Second,
     share::{self, Heard, Teller},
     sites,
 };
@@ -36,6 +37,8 @@ const MAX_WAITING: usize = 16 << 20;
 const BLOCK: usize = 256 << 10;
 /// How often what was written is made to survive a loss of power.
 const SYNC: Duration = Duration::from_secs(1);
+/// How long the second copy may take to have what is to be told.
+const CONFIRM: Duration = Duration::from_secs(5);
 /// When writing is tried again after the disk was full.
 const DISK_AGAIN: Duration = Duration::from_secs(2);
 /// Orders on their way to a worker, and messages on their way from all of them.
@@ -70,6 +73,18 @@ pub(super) struct Told {
     pub(super) view: watch::Sender<Arc<RunView>>,
     /// How many bytes of records may be read.
     pub(super) length: watch::Sender<u64>,
+    /// Whether the above is as it was when this node stopped last.
+    pub(super) up: watch::Sender<bool>,
+}
+
+impl Told {
+    /// Says why the run is not carried out now.
+    pub(super) fn holds(&self, state: RunState, reason: String) {
+        self.view.send_modify(|view| {
+            let view = Arc::make_mut(view);
+            (view.state, view.reason) = (state, Some(reason));
+        });
+    }
 }
 
 /// What a run needs to be carried out.
@@ -82,6 +97,7 @@ pub(super) struct Setup {
     pub(super) hand_out: HandOut,
     pub(super) summary: Summary,
     pub(super) writer: RecordsWriter,
+    pub(super) second: Second,
     pub(super) told: Arc<Told>,
     pub(super) ready: watch::Receiver<Arc<Vec<NodeView>>>,
 }
@@ -105,9 +121,11 @@ pub(super) struct Actor {
     waiting_bytes: usize,
     disk: Disk,
     synced: Instant,
+    second: Second,
+    /// How the run has ended, once that is on this node's disk.
+    ended: Option<Saved>,
     /// Why the disk takes nothing, and when it is tried again.
     full: Option<(String, Instant)>,
-    given_up: Option<TroubleKind>,
     recent: VecDeque<(Instant, u32)>,
 }
 
@@ -116,6 +134,8 @@ pub(super) struct Actor {
 pub(super) enum Stopped {
     /// Every target has its record.
     Ended,
+    /// Another control node carries the run out.
+    Displaced,
     /// The node shuts down; its next start goes on.
     ShuttingDown,
     /// Records may be lost in memory; what is on disk is to be read again.
@@ -141,8 +161,19 @@ struct Written {
 
 impl Actor {
     pub(super) fn new(setup: Setup) -> (Self, mpsc::Receiver<(NodeId, u64, Heard)>) {
-        let Setup { control, dir, saved, targets, secrets, hand_out, summary, writer, told, ready } =
-            setup;
+        let Setup {
+            control,
+            dir,
+            saved,
+            targets,
+            secrets,
+            hand_out,
+            summary,
+            writer,
+            second,
+            told,
+            ready,
+        } = setup;
         let (heard, hears) = mpsc::channel(HEARD);
         let spec = serde_json::to_vec(&saved.spec).expect("a spec is plain data");
         let secrets = serde_json::to_vec(&secrets).expect("secrets are plain data");
@@ -163,8 +194,9 @@ impl Actor {
             waiting_bytes: 0,
             disk: Disk::Idle(writer),
             synced: Instant::now(),
+            second,
+            ended: None,
             full: None,
-            given_up: None,
             recent: VecDeque::new(),
         };
         (actor, hears)
@@ -198,8 +230,14 @@ impl Actor {
                 Some((node, number, heard)) = hears.recv(), if self.waiting_bytes < MAX_WAITING => {
                     self.hear(&node, number, heard).await;
                 }
+                () = self.second.changed() => {}
                 _ = tick.tick() => self.look().await,
             }
+            if self.second.is_displaced() {
+                self.parts.clear();
+                return Stopped::Displaced;
+            }
+            self.show_records();
             self.give_up_some();
             self.write(self.waiting_bytes >= BLOCK || self.hand_out.left() == 0);
             if self.hand_out.left() == 0 && self.waiting.is_empty() && self.end().await {
@@ -209,42 +247,50 @@ impl Actor {
     }
 
     async fn change(&mut self, change: RunChange) -> Result<(), Failure> {
-        let state = match (change, self.saved.state) {
-            (RunChange::Cancel, _) => {
-                self.give_up(TroubleKind::Cancelled);
-                return Ok(());
-            }
-            (RunChange::Pause, _) => RunState::Paused,
-            (RunChange::Resume, RunState::Paused) => RunState::Running,
+        if self.ended.is_some() {
+            let text = format!("run `{}` has ended", self.saved.id);
+            return Err(Failure::new(ErrorKind::Conflict, text).code("run_ended"));
+        }
+        match (change, self.saved.state) {
+            (RunChange::Cancel, _) => self.give_up(TroubleKind::Cancelled),
+            (RunChange::Pause, _) => self.saved.state = RunState::Paused,
+            (RunChange::Resume, RunState::Paused) => self.saved.state = RunState::Running,
             (RunChange::Resume, _) => return Ok(()),
-        };
-        self.saved.state = state;
+        }
         self.tell_hold();
         self.save().await?;
         self.publish();
-        Ok(())
+        if self.second.all_counts(CONFIRM).await {
+            return Ok(());
+        }
+        let text = "it is so at this control node, but the one with the second copy is silent";
+        Err(Failure::new(ErrorKind::OutcomeUnknown, text).code("second_copy_silent"))
     }
 
     /// Keeps where the run stands.
-    fn save(&self) -> BoxFuture<'static, Result<(), Failure>> {
-        let (dir, saved) = (self.dir.clone(), self.saved.clone());
-        Box::pin(async move {
-            let done = blocking(move || dir.save(&saved)).await;
-            let done = done.map_err(|error| Failure::internal(&error))?;
-            done.map_err(|error| super::disk_failure(&error))
-        })
+    async fn save(&mut self) -> Result<(), Failure> {
+        self.save_as(self.saved.clone()).await
+    }
+
+    async fn save_as(&mut self, saved: Saved) -> Result<(), Failure> {
+        let dir = self.dir.clone();
+        let done = blocking(move || dir.save(&saved)).await;
+        done.map_err(|error| Failure::internal(&error))?
+            .map_err(|error| super::disk_failure(&error))?;
+        self.second.has(|here| here.saves += 1);
+        Ok(())
     }
 
     /// What has no record gets one that says why.
     fn give_up(&mut self, why: TroubleKind) {
-        if self.given_up.is_none() {
-            self.given_up = Some(why);
+        if self.saved.given_up.is_none() {
+            self.saved.given_up = Some(why);
             self.parts.clear();
         }
     }
 
     fn give_up_some(&mut self) {
-        let Some(why) = self.given_up else { return };
+        let Some(why) = self.saved.given_up else { return };
         if self.waiting_bytes >= MAX_WAITING {
             return;
         }
@@ -315,7 +361,7 @@ impl Actor {
     /// Gives a worker what it takes.
     async fn give(&mut self, node: &NodeId) {
         let is_held = self.saved.state == RunState::Paused || self.full.is_some();
-        if is_held || self.given_up.is_some() {
+        if is_held || self.saved.given_up.is_some() {
             return;
         }
         let Some(part) = self.parts.get(node) else { return };
@@ -333,7 +379,10 @@ impl Actor {
             if let Ok(Err(error)) = &noted {
                 self.disk_is_full(error.to_string());
             }
-            if !matches!(noted, Ok(Ok(()))) {
+            if matches!(noted, Ok(Ok(()))) {
+                self.second.has(|here| here.given += 4 * indices.len() as u64);
+            }
+            if !matches!(noted, Ok(Ok(()))) || !self.second.all_counts(CONFIRM).await {
                 self.hand_out.take_back(node, &indices);
                 return;
             }
@@ -396,7 +445,7 @@ impl Actor {
         if self.full.as_ref().is_some_and(|(_, again)| *again <= Instant::now()) {
             self.full = None;
         }
-        if self.given_up.is_none() {
+        if self.saved.given_up.is_none() && self.ended.is_none() {
             self.recruit();
             self.tell_hold();
             let nodes: Vec<NodeId> = self.parts.all().map(|(node, _)| node.clone()).collect();
@@ -507,7 +556,7 @@ impl Actor {
 
     fn wrote(&mut self, written: Written) {
         let Written { writer, result, mut back, synced } = written;
-        self.told.length.send_replace(writer.length());
+        self.second.has(|here| here.records = writer.length());
         self.disk = Disk::Idle(writer);
         if synced {
             self.synced = Instant::now();
@@ -525,40 +574,70 @@ impl Actor {
         }
     }
 
+    /// Shows the records that are in both copies.
+    fn show_records(&mut self) {
+        let counts = self.second.records();
+        self.told.length.send_if_modified(|length| {
+            let more = counts > *length;
+            *length = counts.max(*length);
+            more
+        });
+    }
+
     fn disk_is_full(&mut self, error: String) {
         tracing::warn!(run = %self.saved.id, error, "cannot keep the records of a run");
         self.full = Some((error, Instant::now() + DISK_AGAIN));
     }
 
-    /// Ends the run. Returns whether that could be kept.
+    /// Ends the run. Returns whether that is kept.
     async fn end(&mut self) -> bool {
-        if !matches!(self.disk, Disk::Idle(_)) || self.full.is_some() {
+        if self.ended.is_none() && !self.keep_end().await {
             return false;
         }
-        self.parts.clear();
-        let before = self.saved.clone();
-        self.saved.state =
-            if self.given_up.is_some() { RunState::Cancelled } else { RunState::Finished };
-        self.saved.ended_ms = Some(wall_ms());
-        self.saved.summary = Some(self.summary.clone());
-        self.saved.slowest = self.slowest();
-        let Disk::Idle(writer) = &mut self.disk else { return false };
-        let saved = writer.sync().map_err(|error| super::disk_failure(&error));
-        let saved = match saved {
-            Ok(()) => self.save().await,
-            failed => failed,
-        };
-        if let Err(failure) = saved {
-            self.saved = before;
-            self.disk_is_full(failure.to_string());
+        // Not before the second copy is whole too.
+        if !self.second.has_all() {
             return false;
         }
+        let Some(saved) = self.ended.take() else { return false };
+        self.saved = saved;
         let dir = self.dir.clone();
         if let Ok(Err(error)) = blocking(move || dir.tidy()).await {
             tracing::warn!(run = %self.saved.id, %error, "the secrets of a run stay until it is removed");
         }
         self.publish();
         true
+    }
+
+    /// Writes down that the run has ended. Returns whether that was possible.
+    async fn keep_end(&mut self) -> bool {
+        if self.full.is_some() {
+            return false;
+        }
+        let Disk::Idle(writer) = &mut self.disk else { return false };
+        let synced = writer.sync().map_err(|error| super::disk_failure(&error));
+        self.parts.clear();
+        let is_cancelled = self.saved.given_up.is_some();
+        let saved = Saved {
+            state: if is_cancelled { RunState::Cancelled } else { RunState::Finished },
+            ended_ms: Some(wall_ms()),
+            summary: Some(self.summary.clone()),
+            slowest: self.slowest(),
+            ..self.saved.clone()
+        };
+        let kept = match synced {
+            Ok(()) => self.save_as(saved.clone()).await,
+            failed => failed,
+        };
+        match kept {
+            Ok(()) => {
+                self.ended = Some(saved);
+                true
+            }
+            Err(failure) => {
+                self.disk_is_full(failure.to_string());
+                false
+            }
+        }
     }
 
     /// Keeps what came, for the next start.
@@ -589,7 +668,9 @@ impl Actor {
         named.collect()
     }
 
-    fn publish(&mut self) {
+    /// Renews what everybody sees.
+    pub(super) fn publish(&mut self) {
+        self.show_records();
         let done = self.hand_out.total() - self.hand_out.left();
         let now = Instant::now();
         self.recent.push_back((now, done));
@@ -657,6 +738,7 @@ pub(super) fn view_of(saved: &Saved, me: &NodeId, summary: &Summary) -> RunView 
         coordinator: me.clone(),
         state: saved.state,
         reason: None,
+        standby: None,
         targets: saved.targets,
         done,
         counts: summary.counts.clone(),

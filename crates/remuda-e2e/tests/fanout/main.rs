@@ -13,5 +13,6 @@ mod losses_at_speed;
 mod partition_in_namespaces;
 mod refusals;
 mod sources;
+mod takeover;
 mod very_many;
 mod width;
