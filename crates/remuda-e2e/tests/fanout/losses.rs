@@ -1,11 +1,11 @@
 //! Whoever dies in mid-run: every target ends with one record, and no answer that was there is lost.
 
 use remuda_e2e::{Lab, eventually, within};
-use remuda_model::run::Outcome;
+use remuda_model::run::{Outcome, RunState};
 
 use crate::{
     crowd::{Act, Crowd, hosts},
-    field::{assert_kept, cluster, count, detach, finished, json, judged, listed, records, until},
+    field::{assert_kept, cluster, count, detach, ended, finished, json, judged, listed, records, until},
 };
 
 const TARGETS: u32 = 800;
@@ -119,6 +119,19 @@ async fn the_only_control_node_dies_and_its_next_start_goes_on() {
     let after = eventually("its records", there, |seen| seen.len() >= all).await;
     assert_kept(half.before.clone(), after);
     whole(&lab, "c1", half).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_stays_cancelled() {
+    let mut lab = cluster(1, 2).await;
+    let half = half(&lab, "c1", &[]).await;
+    lab.client("c1").cancel_run(&half.run).await.expect("it is cancelled");
+    lab.node_mut("c1").kill9();
+    lab.node_mut("c1").start();
+    lab.node_mut("c1").ready().await;
+    let view = ended(&lab.client("c1"), &half.run).await;
+    assert_eq!(view.state, RunState::Cancelled, "{view:#?}");
+    assert_kept(half.before, judged(&lab.client("c1"), &half.run).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
