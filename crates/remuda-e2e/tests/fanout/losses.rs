@@ -5,7 +5,9 @@ use remuda_model::run::{Outcome, RunState};
 
 use crate::{
     crowd::{Act, Crowd, hosts},
-    field::{assert_kept, cluster, count, detach, ended, finished, json, judged, listed, records, until},
+    field::{
+        assert_kept, cluster, count, detach, ended, finished, json, judged, listed, records, until,
+    },
 };
 
 const TARGETS: u32 = 800;
