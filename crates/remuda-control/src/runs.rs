@@ -48,6 +48,7 @@ use self::{
     dir::{RunDir, Saved},
     reading::Reading,
     standby::Copies,
+    takeover::is_kept_by,
 };
 use crate::Control;
 
@@ -55,7 +56,9 @@ use crate::Control;
 const MAX_ACTIVE: usize = 256;
 /// The most contacts of a run.
 const MAX_CONTACTS: usize = 4_000_000;
-/// How long a run may take to do what it was told.
+/// The level from which on the state says who keeps a run.
+const CLAIMS: u16 = 2;
+/// How long a run may take to do what it was told, and the control nodes to agree on it.
 const CHANGE: Duration = Duration::from_secs(10);
 /// How long somebody waits for the runs of an earlier start to be known.
 const KNOWN: Duration = Duration::from_secs(10);
@@ -101,6 +104,8 @@ pub(crate) struct Runs {
 #[derive(Debug)]
 struct Entry {
     dir: RunDir,
+    /// Tells it from an earlier or later one of the same name; none at a lower level.
+    incarnation: Option<u64>,
     sites: usize,
     told: Arc<Told>,
     orders: mpsc::Sender<Order>,
@@ -217,8 +222,11 @@ impl Control {
             return Err(Failure::invalid(text).code("too_many_targets"));
         }
         let contacts = u32::try_from(contacts).map_err(|error| Failure::internal(&error))?;
+        let is_claimed = self.shared.replica.state().level() >= CLAIMS;
+        let incarnation = is_claimed.then(|| fastrand::u64(1..));
         let saved = Saved {
             id: id.clone(),
+            incarnation,
             spec,
             sites,
             targets: contacts,
@@ -243,35 +251,56 @@ impl Control {
         let (control, (reply, answer)) = (self.clone(), oneshot::channel());
         // What is on disk is carried out, even when nobody waits for the answer any more.
         self.shared.supervisor.spawn("new run", async move {
-            let written = blocking(move || dir.create(&saved, &targets, &secrets)).await;
-            let written = written.map_err(|error| Failure::internal(&error));
-            let made = match written.and_then(|done| done.map_err(|error| disk_failure(&error))) {
-                Ok(()) => {
-                    let mut up = entry.told.up.subscribe();
-                    control.carry_out(id.clone(), entry, orders, true);
-                    control.shared.runs.begun.notify_one();
-                    // What is acknowledged has its second copy, wherever there can be one.
-                    let settled = up.wait_for(|up| *up).await.is_ok();
-                    control.run_here(&id).map_err(|failure| {
-                        // Another control node was faster.
-                        if settled { run_exists(&id) } else { failure }
-                    })
-                }
-                Err(failure) => {
-                    control.shared.runs.entries().remove(&id);
-                    Err(failure)
-                }
-            };
+            let made = control.begin_run((entry, orders), saved, targets, secrets).await;
+            if made.is_err() {
+                control.shared.runs.entries().remove(&id);
+            }
             drop(reply.send(made));
         });
         answer.await.map_err(|error| Failure::internal(&error))?
     }
 
+    /// Claims the name of a run for this node, writes it down, and carries it out.
+    async fn begin_run(
+        &self,
+        (entry, orders): (Arc<Entry>, mpsc::Receiver<Order>),
+        saved: Saved,
+        targets: Vec<Target>,
+        secrets: Secrets,
+    ) -> Result<RunView, Failure> {
+        let id = saved.id.clone();
+        if let Some(incarnation) = saved.incarnation {
+            let (run, coordinator) = (id.clone(), self.shared.me.clone());
+            let (standby, if_revision) = (None, None);
+            let claim = Change::PutRun { run, incarnation, coordinator, standby, if_revision };
+            self.propose(claim, CHANGE).await?;
+        }
+        let dir = entry.dir.clone();
+        let written = blocking(move || dir.create(&saved, &targets, &secrets)).await;
+        written
+            .map_err(|error| Failure::internal(&error))?
+            .map_err(|error| disk_failure(&error))?;
+        let mut up = entry.told.up.subscribe();
+        self.carry_out(id.clone(), entry, orders, true);
+        self.shared.runs.begun.notify_one();
+        // What is acknowledged has its second copy, wherever there can be one.
+        let stop = self.shared.supervisor.token();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = timeout(CHANGE, up.wait_for(|up| *up)) => {}
+        }
+        self.run_here(&id)
+    }
+
     /// The id, unless a run has it at a control node that answers: whoever repeats a call whose
     /// answer was lost may do so at another one.
     async fn unused(&self, id: RunId) -> Result<RunId, Failure> {
-        if self.shared.replica.state().run(&id).is_some() {
+        let state = self.shared.replica.state();
+        if state.run(&id).is_some() {
             return Err(run_exists(&id));
+        }
+        if state.level() >= CLAIMS {
+            return Ok(id);
         }
         let (found, _silent) = self.runs_elsewhere(&Call::Show(id.clone())).await;
         if found.is_empty() { Ok(id) } else { Err(run_exists(&id)) }
@@ -286,7 +315,8 @@ impl Control {
     fn run_here(&self, run: &RunId) -> Result<RunView, Failure> {
         let entry = self.shared.runs.entry(run)?;
         let state = self.shared.replica.state();
-        if !self.is_mine(&state, run) {
+        // The state may be older than what is here, and say nothing of it yet.
+        if state.run(run).is_some() && !is_kept_by(&state, &self.shared.me, run, &entry) {
             return Err(unknown_run(run));
         }
         let mut view = RunView::clone(&entry.told.view.borrow());
@@ -476,7 +506,8 @@ fn entry(
     let told = Arc::new(Told { view, length, up });
     let (orders, receiver) = mpsc::channel(ORDERS);
     let (sites, targets) = (saved.sites.len().max(1), Mutex::default());
-    (Arc::new(Entry { dir, sites, told, orders, targets }), receiver)
+    let incarnation = saved.incarnation;
+    (Arc::new(Entry { dir, incarnation, sites, told, orders, targets }), receiver)
 }
 
 fn run_exists(run: &RunId) -> Failure {

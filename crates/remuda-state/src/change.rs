@@ -19,7 +19,7 @@
 //! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
 //! | 12 | `FollowAuthority` | revision, nodes | 2 |
 //! | 13 | several at once: [`Batch`](crate::Batch) | commands | 2 |
-//! | 14 | `PutRun` | run, coordinator, standby, `if_revision` | 2 |
+//! | 14 | `PutRun` | run, incarnation, coordinator, standby, `if_revision` | 2 |
 //! | 15 | `RemoveRun` | run, `if_revision` | 2 |
 //!
 //! A change is written only in a cluster whose level is at least that of the change
@@ -118,6 +118,8 @@ pub enum Change {
     PutRun {
         /// The run.
         run: RunId,
+        /// Tells it from an earlier or later one of the same name.
+        incarnation: u64,
         /// Who carries it out.
         coordinator: NodeId,
         /// Who has the second copy.
@@ -255,8 +257,8 @@ impl Change {
             Self::RaiseLevel { level } => postcard::to_stdvec(level),
             Self::SetAuthority(new) => postcard::to_stdvec(new),
             Self::FollowAuthority { revision, nodes } => postcard::to_stdvec(&(revision, nodes)),
-            Self::PutRun { run, coordinator, standby, if_revision } => {
-                postcard::to_stdvec(&(run, coordinator, standby, if_revision))
+            Self::PutRun { run, incarnation, coordinator, standby, if_revision } => {
+                postcard::to_stdvec(&(run, incarnation, coordinator, standby, if_revision))
             }
             Self::RemoveRun { run, if_revision } => postcard::to_stdvec(&(run, if_revision)),
             Self::Unknown { fields, .. } => Ok(fields.clone()),
@@ -297,8 +299,8 @@ impl Change {
                 Self::FollowAuthority { revision, nodes }
             }
             14 => {
-                let (run, coordinator, standby, if_revision) = codec::decode(bytes)?;
-                Self::PutRun { run, coordinator, standby, if_revision }
+                let (run, incarnation, coordinator, standby, if_revision) = codec::decode(bytes)?;
+                Self::PutRun { run, incarnation, coordinator, standby, if_revision }
             }
             15 => {
                 let (run, if_revision) = codec::decode(bytes)?;

@@ -14,6 +14,8 @@ use crate::{ClusterState, Limit, Outcome, Refusal};
 /// Who keeps a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
+    /// Tells the run from an earlier or later one of the same name.
+    pub incarnation: u64,
     /// Who carries it out, and says how it goes.
     pub coordinator: NodeId,
     /// Who has all of it that was shown to anybody, and takes over when the coordinator is lost.
@@ -23,7 +25,7 @@ pub struct RunRecord {
 }
 
 impl ClusterState {
-    /// Who keeps a run; `None` for one without a second copy since its start.
+    /// Who keeps a run; `None` for one that began at a lower level.
     pub fn run(&self, run: &RunId) -> Option<&RunRecord> {
         self.added()?.runs.get(run)
     }
@@ -35,34 +37,35 @@ impl ClusterState {
 
     pub(crate) fn put_run(
         &mut self,
-        now: Revision,
         run: &RunId,
-        (coordinator, standby): (&NodeId, Option<&NodeId>),
+        record: RunRecord,
         if_revision: Option<Revision>,
     ) -> Result<Outcome, Refusal> {
-        match (self.run(run), if_revision) {
+        let present = self.run(run);
+        match (present, if_revision) {
             (None, Some(_)) => return Err(Refusal::RunMoved(run.clone())),
             (Some(_), None) => return Err(Refusal::RunExists(run.clone())),
-            (Some(present), Some(expected)) if present.revision != expected => {
+            (Some(present), Some(expected))
+                if present.revision != expected || present.incarnation != record.incarnation =>
+            {
                 return Err(Refusal::RunMoved(run.clone()));
             }
             _ => {}
         }
-        for node in [Some(coordinator), standby].into_iter().flatten() {
+        for node in [Some(&record.coordinator), record.standby.as_ref()].into_iter().flatten() {
             match self.node(node) {
                 None => return Err(Refusal::UnknownNode(node.clone())),
-                Some(record) if !record.roles.is_control() => {
+                Some(known) if !known.roles.is_control() => {
                     return Err(Refusal::NotControl(node.clone()));
                 }
                 Some(_) => {}
             }
         }
-        let (coordinator, standby) = (coordinator.clone(), standby.cloned());
-        let kept = self.added().map_or(0, |added| added.runs.size());
-        if self.run(run).is_none() {
+        if present.is_none() {
+            let kept = self.added().map_or(0, |added| added.runs.size());
             Limit::Runs.check(kept + 1).map_err(Refusal::TooMuch)?;
         }
-        let record = RunRecord { coordinator, standby, revision: now };
+        let now = record.revision;
         self.added_mut()?.runs.insert_mut(run.clone(), record);
         Ok(Outcome::Changed(now))
     }
@@ -150,6 +153,7 @@ mod tests {
     fn put(coordinator: &str, standby: Option<&str>, if_revision: Option<u64>) -> Change {
         Change::PutRun {
             run: run(),
+            incarnation: 1,
             coordinator: id(coordinator),
             standby: standby.map(id),
             if_revision: if_revision.map(Revision),
@@ -169,7 +173,8 @@ mod tests {
             Ok(Outcome::Changed(Revision(7)))
         );
         assert_eq!(change_of(&mut state, put("a", None, Some(6))), Err(Refusal::RunMoved(run())));
-        let record = RunRecord { coordinator: id("b"), standby: None, revision: Revision(7) };
+        let (coordinator, revision) = (id("b"), Revision(7));
+        let record = RunRecord { incarnation: 1, coordinator, standby: None, revision };
         assert_eq!(state.run(&run()), Some(&record));
     }
 
@@ -184,6 +189,14 @@ mod tests {
         assert_eq!(change_of(&mut state, remove(6)), Ok(Outcome::Unchanged));
         assert_eq!(change_of(&mut state, put("b", None, Some(6))), Err(Refusal::RunMoved(run())));
         change_of(&mut state, put("b", None, None)).expect("the name is free again");
+        let other = Change::PutRun {
+            run: run(),
+            incarnation: 2,
+            coordinator: id("a"),
+            standby: None,
+            if_revision: state.run(&run()).map(|record| record.revision),
+        };
+        assert_eq!(change_of(&mut state, other), Err(Refusal::RunMoved(run())));
     }
 
     #[test]

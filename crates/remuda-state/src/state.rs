@@ -330,8 +330,14 @@ impl ClusterState {
             Change::FollowAuthority { revision, nodes } => {
                 self.follow_authority(now, *revision, nodes)
             }
-            Change::PutRun { run, coordinator, standby, if_revision } => {
-                self.put_run(now, run, (coordinator, standby.as_ref()), *if_revision)
+            Change::PutRun { run, incarnation, coordinator, standby, if_revision } => {
+                let record = RunRecord {
+                    incarnation: *incarnation,
+                    coordinator: coordinator.clone(),
+                    standby: standby.clone(),
+                    revision: now,
+                };
+                self.put_run(run, record, *if_revision)
             }
             Change::RemoveRun { run, if_revision } => self.remove_run(now, run, *if_revision),
             Change::Unknown { .. } => Ok(Outcome::Unchanged),

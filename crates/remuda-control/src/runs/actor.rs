@@ -35,8 +35,6 @@ const TICK: Duration = Duration::from_millis(200);
 const MAX_WAITING: usize = 16 << 20;
 /// Records are written when so many bytes wait, or at the next look.
 const BLOCK: usize = 256 << 10;
-/// How often what was written is made to survive a loss of power.
-const SYNC: Duration = Duration::from_secs(1);
 /// How long the second copy may take to have what is to be told.
 const CONFIRM: Duration = Duration::from_secs(5);
 /// When writing is tried again after the disk was full.
@@ -120,8 +118,11 @@ pub(super) struct Actor {
     waiting: Vec<Record>,
     waiting_bytes: usize,
     disk: Disk,
-    synced: Instant,
+    /// Whether what was written survives a loss of power.
+    is_synced: bool,
     second: Second,
+    /// With `at_most_once`: what is noted as given, and goes to workers when that counts.
+    noted: VecDeque<Noted>,
     /// How the run has ended, once that is on this node's disk.
     ended: Option<Saved>,
     /// Why the disk takes nothing, and when it is tried again.
@@ -142,6 +143,14 @@ pub(super) enum Stopped {
     Broken,
 }
 
+/// Targets that are noted as given to a worker.
+struct Noted {
+    node: NodeId,
+    indices: Vec<u32>,
+    /// They may be sent when so many bytes of notes count.
+    needs: u64,
+}
+
 /// Who has the file.
 enum Disk {
     Idle(RecordsWriter),
@@ -156,7 +165,6 @@ struct Written {
     result: std::io::Result<()>,
     /// What was not written.
     back: Vec<Record>,
-    synced: bool,
 }
 
 impl Actor {
@@ -193,8 +201,9 @@ impl Actor {
             waiting: Vec::new(),
             waiting_bytes: 0,
             disk: Disk::Idle(writer),
-            synced: Instant::now(),
+            is_synced: true,
             second,
+            noted: VecDeque::new(),
             ended: None,
             full: None,
             recent: VecDeque::new(),
@@ -238,6 +247,7 @@ impl Actor {
                 return Stopped::Displaced;
             }
             self.show_records();
+            self.send_noted();
             self.give_up_some();
             self.write(self.waiting_bytes >= BLOCK || self.hand_out.left() == 0);
             if self.hand_out.left() == 0 && self.waiting.is_empty() && self.end().await {
@@ -286,6 +296,7 @@ impl Actor {
         if self.saved.given_up.is_none() {
             self.saved.given_up = Some(why);
             self.parts.clear();
+            self.noted.clear();
         }
     }
 
@@ -341,6 +352,11 @@ impl Actor {
     /// What a worker still has goes to others, or is given up.
     fn part_with(&mut self, node: &NodeId, failed: bool) {
         self.parts.remove(node, failed);
+        // What it did not get, it cannot have contacted.
+        for noted in self.noted.iter().filter(|noted| noted.node == *node) {
+            self.hand_out.take_back(node, &noted.indices);
+        }
+        self.noted.retain(|noted| noted.node != *node);
         let left = self.hand_out.lose(node);
         for index in left.unknown {
             let text = format!("node `{node}` was lost while it had this target");
@@ -368,39 +384,60 @@ impl Actor {
         if part.retired {
             return;
         }
-        let to = part.to.clone();
         let indices = self.hand_out.give(node);
         if indices.is_empty() {
             return;
         }
         if self.saved.spec.at_most_once {
             let (dir, noted) = (self.dir.clone(), indices.clone());
-            let noted = blocking(move || dir.note_given(&noted)).await;
-            if let Ok(Err(error)) = &noted {
-                self.disk_is_full(error.to_string());
+            match blocking(move || dir.note_given(&noted)).await {
+                Ok(Ok(length)) => {
+                    self.second.has(|here| here.given = length);
+                    self.noted.push_back(Noted { node: node.clone(), indices, needs: length });
+                    self.send_noted();
+                }
+                failed => {
+                    if let Ok(Err(error)) = failed {
+                        self.disk_is_full(error.to_string());
+                    }
+                    self.give_back(node, &indices);
+                }
             }
-            if matches!(noted, Ok(Ok(()))) {
-                self.second.has(|here| here.given += 4 * indices.len() as u64);
-            }
-            if !matches!(noted, Ok(Ok(()))) || !self.second.all_counts(CONFIRM).await {
-                self.hand_out.take_back(node, &indices);
-                return;
-            }
+            return;
         }
+        self.send(node, &indices);
+    }
+
+    /// Sends what is noted in both copies.
+    fn send_noted(&mut self) {
+        while let Some(noted) = self.noted.pop_front_if(|noted| noted.needs <= self.second.given())
+        {
+            self.send(&noted.node, &noted.indices);
+        }
+    }
+
+    fn send(&mut self, node: &NodeId, indices: &[u32]) {
+        let Some(part) = self.parts.get(node) else { return };
+        let to = part.to.clone();
         if self.saved.started_ms.is_none() {
             self.saved.started_ms = Some(wall_ms());
         }
-        let mut rest = indices.as_slice();
+        let mut rest = indices;
         while !rest.is_empty() {
             let (given, count) = self.message(rest);
             if to.try_send(ToWorker::Targets(given)).is_err() {
                 // It is slow to take orders, or lost; nothing of these was sent.
-                self.hand_out.take_back(node, rest);
-                self.hand_out.want(node, u32::try_from(rest.len()).unwrap_or(u32::MAX));
+                self.give_back(node, rest);
                 return;
             }
             rest = &rest[count..];
         }
+    }
+
+    /// What a worker did not get is given again, to it or to others.
+    fn give_back(&mut self, node: &NodeId, indices: &[u32]) {
+        self.hand_out.take_back(node, indices);
+        self.hand_out.want(node, u32::try_from(indices.len()).unwrap_or(u32::MAX));
     }
 
     /// As many targets as go into one message.
@@ -527,10 +564,10 @@ impl Actor {
         }
     }
 
-    /// Writes what waits, unless that is under way.
+    /// Writes what waits, unless that is under way. It survives a loss of power before anybody sees
+    /// it.
     fn write(&mut self, now: bool) {
-        let is_due = self.synced.elapsed() >= SYNC;
-        if self.full.is_some() || !now || (self.waiting.is_empty() && !is_due) {
+        if self.full.is_some() || !now || (self.waiting.is_empty() && self.is_synced) {
             return;
         }
         let mut writer = match std::mem::replace(&mut self.disk, Disk::Nobody) {
@@ -542,28 +579,25 @@ impl Actor {
         };
         let records = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let last = self.hand_out.left() == 0;
+        self.is_synced = false;
         self.disk = Disk::Busy(Box::pin(blocking(move || {
-            let mut result = if records.is_empty() { Ok(()) } else { writer.append(&records) };
-            let back = if result.is_err() { records } else { Vec::new() };
-            let synced = result.is_ok() && (is_due || last);
-            if synced {
-                result = writer.sync();
-            }
-            Written { writer, result, back, synced }
+            let appended = if records.is_empty() { Ok(()) } else { writer.append(&records) };
+            let back = if appended.is_err() { records } else { Vec::new() };
+            let result = appended.and_then(|()| writer.sync());
+            Written { writer, result, back }
         })));
     }
 
     fn wrote(&mut self, written: Written) {
-        let Written { writer, result, mut back, synced } = written;
-        self.second.has(|here| here.records = writer.length());
+        let Written { writer, result, mut back } = written;
+        match result {
+            Ok(()) => {
+                self.is_synced = true;
+                self.second.has(|here| here.records = writer.length());
+            }
+            Err(error) => self.disk_is_full(error.to_string()),
+        }
         self.disk = Disk::Idle(writer);
-        if synced {
-            self.synced = Instant::now();
-        }
-        if let Err(error) = result {
-            self.disk_is_full(error.to_string());
-        }
         if !back.is_empty() {
             self.waiting_bytes += back
                 .iter()
@@ -615,6 +649,10 @@ impl Actor {
         }
         let Disk::Idle(writer) = &mut self.disk else { return false };
         let synced = writer.sync().map_err(|error| super::disk_failure(&error));
+        let length = writer.length();
+        if synced.is_ok() {
+            self.second.has(|here| here.records = length);
+        }
         self.parts.clear();
         let is_cancelled = self.saved.given_up.is_some();
         let saved = Saved {
@@ -647,7 +685,6 @@ impl Actor {
             self.wrote(written);
         }
         self.full = None;
-        self.synced = Instant::now().checked_sub(SYNC).unwrap_or(self.synced);
         self.write(true);
         if let Some(written) = unfinished(&mut self.disk).await {
             self.wrote(written);
@@ -689,7 +726,9 @@ impl Actor {
                 }
                 _ => 0.0,
             };
-            if let Some((error, _)) = &self.full {
+            if self.ended.is_some() {
+                view.reason = Some("its end waits for the second copy".to_owned());
+            } else if let Some((error, _)) = &self.full {
                 view.state = RunState::Paused;
                 view.reason = Some(format!("cannot write its results: {error}"));
             } else if self.parts.is_empty() && self.saved.state == RunState::Running {

@@ -37,6 +37,9 @@ pub(super) struct RunDir(PathBuf);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Saved {
     pub(super) id: RunId,
+    /// Tells it from an earlier or later one of the same name, where the state says who keeps it.
+    #[serde(default)]
+    pub(super) incarnation: Option<u64>,
     pub(super) spec: RunSpec,
     /// The values of the label of `from_each`; one without a name otherwise.
     pub(super) sites: Vec<String>,
@@ -51,6 +54,17 @@ pub(super) struct Saved {
     /// Once it has ended.
     pub(super) summary: Option<Summary>,
     pub(super) slowest: Vec<Slow>,
+}
+
+impl Saved {
+    /// It has not ended, whatever was written.
+    pub(super) fn resume(&mut self) {
+        if self.state.has_ended() {
+            self.state = RunState::Running;
+            (self.ended_ms, self.summary) = (None, None);
+            self.slowest.clear();
+        }
+    }
 }
 
 /// What was found of a run that has not ended.
@@ -194,18 +208,20 @@ impl RunDir {
         RecordsWriter::open(&self.0.join("records"), length)
     }
 
-    /// Notes, before workers hear of it, that contacts are given to them.
-    pub(super) fn note_given(&self, indices: &[u32]) -> io::Result<()> {
+    /// Notes, before workers hear of it, that contacts are given to them. Returns how many bytes of
+    /// notes there are.
+    pub(super) fn note_given(&self, indices: &[u32]) -> io::Result<u64> {
         let mut file =
             OpenOptions::new().create(true).append(true).mode(0o600).open(self.0.join("given"))?;
         let before = file.metadata()?.len();
         let bytes: Vec<u8> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
         let noted = file.write_all(&bytes).and_then(|()| file.sync_data());
-        if noted.is_err() {
+        if let Err(error) = noted {
             // A part of a number would shift those that follow.
             file.set_len(before)?;
+            return Err(error);
         }
-        noted
+        Ok(before + bytes.len() as u64)
     }
 
     /// Removes what nobody needs once the run has ended.
@@ -217,6 +233,11 @@ impl RunDir {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run that has ended was confirmed to have: then it has no secrets any more.
+    pub(super) fn is_tidy(&self) -> bool {
+        !self.0.join("secrets.json").exists()
     }
 
     /// Makes it another directory.
@@ -286,6 +307,7 @@ mod tests {
         let spec = serde_json::json!({ "command": { "ping": {} } });
         Saved {
             id: id.parse().expect("an id"),
+            incarnation: None,
             spec: serde_json::from_value(spec).expect("a spec"),
             sites: vec![String::new()],
             targets: 1,
@@ -320,8 +342,10 @@ mod tests {
     #[test]
     fn what_an_earlier_version_wrote_is_read() {
         let mut json = serde_json::to_value(saved("a")).expect("it is written");
-        json.as_object_mut().expect("an object").remove("given_up");
+        for added in ["given_up", "incarnation"] {
+            json.as_object_mut().expect("an object").remove(added);
+        }
         let read: Saved = serde_json::from_value(json).expect("it is read");
-        assert_eq!(read.given_up, None);
+        assert_eq!((read.given_up, read.incarnation), (None, None));
     }
 }

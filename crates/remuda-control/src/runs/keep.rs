@@ -30,6 +30,8 @@ const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 const KEPT_BYTES: u64 = 10 << 30;
 /// How often is looked for runs that are kept long enough.
 const SWEEP: Duration = Duration::from_mins(10);
+/// How often is looked for ended runs without a second copy.
+const COPY: Duration = Duration::from_secs(15);
 /// How long a new run waits for its second copy.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -47,14 +49,18 @@ impl Control {
             Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
         }
         self.shared.runs.known.send_replace(true);
-        tokio::join!(self.keep_ready(), self.sweep(), self.keep_places());
+        tokio::join!(self.keep_ready(), self.sweep(), self.keep_places(), self.keep_copies());
     }
 
     /// Takes up a run that is on disk.
-    pub(super) async fn take_up_run(&self, dir: RunDir, saved: Saved) {
+    pub(super) async fn take_up_run(&self, dir: RunDir, mut saved: Saved) {
+        // Otherwise its end may be missing in the second copy.
+        let has_ended = saved.state.has_ended() && dir.is_tidy();
+        if !has_ended {
+            saved.resume();
+        }
         let summary = saved.summary.clone().unwrap_or_default();
         let (entry, orders) = entry(dir.clone(), &saved, &self.shared.me, &summary);
-        let has_ended = saved.state.has_ended();
         if has_ended {
             let length = blocking(move || dir.length(Growing::Records)).await;
             entry.told.length.send_replace(length.ok().and_then(Result::ok).unwrap_or_default());
@@ -177,7 +183,8 @@ impl Control {
     async fn set_up(&self, id: &RunId, entry: &Entry, is_new: bool) -> io::Result<Setup> {
         let dir = entry.dir.clone();
         let read = blocking(move || {
-            let saved = dir.load()?;
+            let mut saved = dir.load()?;
+            saved.resume();
             let sites = u32::try_from(saved.sites.len().max(1)).map_err(io::Error::other)?;
             let mut hand_out = HandOut::new(saved.targets / sites, sites, saved.spec.at_most_once);
             let mut summary = Summary::default();
@@ -212,8 +219,8 @@ impl Control {
         let targets = Arc::new(found.targets);
         entry.know(&targets);
         let here = Kept { saves: 1, given, records: writer.length() };
-        let (second, keeper) =
-            second(self.clone(), id.clone(), saved.created_ms, dir.clone(), here);
+        let of = (id.clone(), saved.incarnation);
+        let (second, keeper) = second(self.clone(), of, dir.clone(), here);
         self.shared.supervisor.spawn("second copy of a run", keeper.keep(is_new));
         let (told, ready) = (Arc::clone(&entry.told), self.shared.runs.ready.subscribe());
         let (control, secrets) = (self.clone(), found.secrets);
@@ -230,6 +237,18 @@ impl Control {
             told,
             ready,
         })
+    }
+
+    /// Sees to it, from time to time, that ended runs have a second copy.
+    async fn keep_copies(&self) {
+        let stop = self.shared.supervisor.token();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(COPY) => (),
+            }
+            self.copy_ended_runs().await;
+        }
     }
 
     /// Forgets ended runs that were kept long enough, or are too many, or too large.

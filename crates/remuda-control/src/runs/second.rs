@@ -9,9 +9,9 @@
 use std::{collections::BTreeSet, io, time::Duration};
 
 use remuda_link::{Priority, RecvHalf, SendHalf, StreamError};
-use remuda_model::{ErrorKind, Failure, NodeId, RunId};
+use remuda_model::{ErrorKind, Failure, NodeId, Revision, RunId};
 use remuda_runtime::{Backoff, blocking};
-use remuda_state::{Change, ClusterState, RunRecord};
+use remuda_state::{Change, RunRecord};
 use remuda_wire::message::{
     COPY,
     copy::{FromStandby, Growing, ToStandby, Whole},
@@ -24,18 +24,22 @@ use tokio::{
 use super::dir::RunDir;
 use crate::{Control, control::seed};
 
-/// How long a standby may take to answer, and a message to be sent.
+/// How long a message may take to be sent, and a standby to say anything.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a standby may be at work on what was asked.
+const WORK: Duration = Duration::from_mins(1);
+/// How much is sent before it is asked whether all of it is there.
+const ROUND: u64 = 16 << 20;
 /// How long a standby may be away before the run goes on without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a change of who keeps the run may take.
 const CHANGE: Duration = Duration::from_secs(5);
-/// How often another standby is looked for.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often another standby is looked for: the longer in vain, the more seldom.
+const LOOK: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(2));
+/// With fewer control nodes a majority is lost with either copy.
+const CONTROLS: usize = 3;
 /// The longest message of a standby.
 const MAX_MESSAGE: usize = 64 << 10;
-/// The level from which on the state says who keeps a run.
-const LEVEL: u16 = 2;
 
 /// How much of a run is on a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +97,16 @@ impl Second {
         }
     }
 
+    /// How many bytes of contacts that were given count.
+    pub(super) fn given(&self) -> u64 {
+        let here = self.here.borrow().given;
+        match *self.standing.borrow() {
+            Standing::Alone => here,
+            Standing::Making(there) | Standing::With(there) => there.given.min(here),
+            Standing::Unknown | Standing::Displaced => 0,
+        }
+    }
+
     /// Whether all that is on this node's disk counts.
     pub(super) fn has_all(&self) -> bool {
         let here = *self.here.borrow();
@@ -143,17 +157,27 @@ impl Second {
     }
 }
 
-/// A second copy and what keeps it, for a run that begins or is taken up.
+/// A second copy and what keeps it, for a run that is carried out from now on, or has ended.
 pub(super) fn second(
     control: Control,
-    run: RunId,
-    created_ms: u64,
+    (run, incarnation): (RunId, Option<u64>),
     dir: RunDir,
     here: Kept,
 ) -> (Second, Keeper) {
     let (here, of) = watch::channel(here);
     let (standing, seen) = watch::channel(Standing::Unknown);
-    let keeper = Keeper { control, run, created_ms, dir, here: of, standing };
+    let keeper = Keeper {
+        control,
+        run,
+        incarnation: incarnation.unwrap_or_default(),
+        is_claimed: incarnation.is_some(),
+        dir,
+        here: of,
+        standing,
+        refused: BTreeSet::new(),
+        away: None,
+        is_unsure: false,
+    };
     (Second { here, standing: seen }, keeper)
 }
 
@@ -161,20 +185,32 @@ pub(super) fn second(
 pub(super) struct Keeper {
     control: Control,
     run: RunId,
-    created_ms: u64,
+    incarnation: u64,
+    /// Whether the state says who keeps the run. It does not say so of those of a lower level.
+    is_claimed: bool,
     dir: RunDir,
     here: watch::Receiver<Kept>,
     standing: watch::Sender<Standing>,
+    /// Those that keep no copy, for now.
+    refused: BTreeSet<NodeId>,
+    /// Since when the standby is away.
+    away: Option<Instant>,
+    /// A change was proposed that may still be made.
+    is_unsure: bool,
 }
 
 /// Why copying stopped.
 enum Broken {
     /// The standby is lost, or keeps no copy.
     Lost(Failure),
+    /// What the standby has is no copy of this.
+    Differs,
     /// The files here cannot be read.
     Files(io::Error),
     /// The state says something else than before, or may.
     Moved,
+    /// The standby has become the run's, and has everything.
+    Registered,
     /// The run has ended, or the node shuts down.
     Over,
 }
@@ -189,120 +225,175 @@ impl Keeper {
     /// Keeps it. A run of an earlier start is not carried out before it is known that nobody else
     /// does.
     pub(super) async fn keep(mut self, is_new: bool) {
-        let (base, cap) = (Duration::from_millis(100), Duration::from_secs(5));
-        let mut backoff = Backoff::new(base, cap, seed());
-        if !is_new {
-            while self.control.catch_up(CHANGE).await.is_err() {
-                if self.pause(backoff.next_delay()).await.is_err() {
-                    return;
-                }
-            }
+        if !self.is_claimed {
+            self.standing.send_replace(Standing::Alone);
+            return;
         }
-        let mut refused = BTreeSet::new();
-        let mut away: Option<Instant> = None;
+        let (base, cap) = (Duration::from_millis(50), Duration::from_secs(2));
+        let mut backoff = Backoff::new(base, cap, seed());
+        let mut looks = Backoff::new(LOOK.0, LOOK.1, seed());
+        if !is_new && self.catch_up(&mut backoff).await.is_err() {
+            return;
+        }
         loop {
-            let record = self.record();
-            let (standby, revision) = match &record {
-                Some(record) if record.coordinator != self.control.shared.me => {
-                    self.standing.send_replace(Standing::Displaced);
-                    return;
-                }
-                Some(record) => (record.standby.clone(), Some(record.revision)),
-                None => (None, None),
+            let Some(record) = self.mine() else {
+                self.standing.send_replace(Standing::Displaced);
+                return;
             };
-            let broken = match standby {
-                Some(standby) => {
-                    let there = match *self.standing.borrow() {
-                        Standing::With(there) | Standing::Making(there) => there,
-                        _ => Kept::default(),
-                    };
-                    self.standing.send_replace(Standing::With(there));
-                    let began = Instant::now();
-                    let broken = self.copy(&standby, None).await;
-                    // Whoever was well for a while may be away anew.
-                    let since = match away {
-                        Some(since) if began.elapsed() < PATIENCE => since,
-                        _ => {
-                            backoff.reset();
-                            Instant::now()
-                        }
-                    };
-                    away = Some(since);
-                    let is_lost = matches!(broken, Broken::Lost(_));
-                    if is_lost && since.elapsed() >= PATIENCE {
-                        let change = self.put(None, revision);
-                        if self.control.propose(change, CHANGE).await.is_ok() {
-                            tracing::info!(run = %self.run, %standby, "a run goes on without its second copy");
-                            refused.insert(standby);
-                            self.standing.send_replace(Standing::Alone);
-                        }
-                    }
-                    broken
-                }
-                None => match self.candidate(&refused) {
-                    Some(standby) => {
-                        let broken = self.copy(&standby, Some(revision)).await;
-                        if let Broken::Lost(failure) = &broken {
-                            tracing::warn!(run = %self.run, %standby, %failure, "no second copy of a run there");
-                            refused.insert(standby);
-                            self.standing.send_replace(Standing::Alone);
-                        }
-                        broken
-                    }
+            let broken = match record.standby.clone() {
+                Some(standby) => self.with(&standby, record.revision).await,
+                None => match self.candidate() {
+                    Some(standby) => self.make(&standby, record.revision).await,
+                    None if self.is_unsure => Broken::Moved,
                     None => {
                         self.standing.send_replace(Standing::Alone);
-                        if self.pause(LOOK.mul_f64(0.5 + fastrand::f64())).await.is_err() {
+                        if self.pause(LOOK.0 + looks.next_delay(), Some(&record)).await.is_err() {
                             return;
                         }
-                        refused.clear();
+                        self.refused.clear();
                         continue;
                     }
                 },
             };
             match broken {
                 Broken::Over => return,
+                Broken::Registered => {
+                    looks.reset();
+                    backoff.reset();
+                    continue;
+                }
                 Broken::Moved => {
-                    // A change may have been made of which nothing was heard.
-                    while self.control.catch_up(CHANGE).await.is_err() {
-                        if self.pause(backoff.next_delay()).await.is_err() {
-                            return;
-                        }
+                    if self.catch_up(&mut backoff).await.is_err() {
+                        return;
                     }
+                    self.settle().await;
                 }
                 Broken::Files(error) => {
                     tracing::warn!(run = %self.run, %error, "a run cannot be copied");
                 }
-                Broken::Lost(_) => {}
+                Broken::Lost(_) | Broken::Differs => {}
             }
-            if self.pause(backoff.next_delay()).await.is_err() {
+            if self.pause(backoff.next_delay(), None).await.is_err() {
                 return;
             }
         }
     }
 
-    /// Sleeps, unless the run is over.
-    async fn pause(&mut self, delay: Duration) -> Result<(), Broken> {
+    /// Makes a second copy of a run that has ended, once.
+    pub(super) async fn keep_ended(mut self) {
+        if let Some(record) = self.mine()
+            && record.standby.is_none()
+            && let Some(standby) = self.candidate()
+        {
+            self.make(&standby, record.revision).await;
+        }
+    }
+
+    /// Copies to the standby of the run, and goes on without it when it is away too long.
+    async fn with(&mut self, standby: &NodeId, revision: Revision) -> Broken {
+        let there = match *self.standing.borrow() {
+            Standing::With(there) | Standing::Making(there) => there,
+            _ => Kept::default(),
+        };
+        self.is_unsure = false;
+        self.standing.send_replace(Standing::With(there));
+        let began = Instant::now();
+        let broken = self.copy(standby, None).await;
+        let since = *self.away.get_or_insert(began);
+        let is_over = match broken {
+            Broken::Lost(_) => since.elapsed() >= PATIENCE,
+            Broken::Differs => true,
+            _ => false,
+        };
+        if is_over && self.control.propose(self.put(None, revision), CHANGE).await.is_ok() {
+            tracing::info!(run = %self.run, %standby, "a run goes on without its second copy");
+            self.refused.insert(standby.clone());
+            self.away = None;
+            self.standing.send_replace(Standing::Alone);
+        }
+        broken
+    }
+
+    /// Makes a control node the standby.
+    async fn make(&mut self, standby: &NodeId, revision: Revision) -> Broken {
+        let broken = self.copy(standby, Some(revision)).await;
+        if let Broken::Lost(_) | Broken::Differs = &broken {
+            if let Broken::Lost(failure) = &broken {
+                tracing::info!(run = %self.run, %standby, %failure, "no second copy of a run there");
+            }
+            self.refused.insert(standby.clone());
+            if !self.is_unsure {
+                self.standing.send_replace(Standing::Alone);
+            }
+        }
+        broken
+    }
+
+    /// After a change of which nothing was heard: one that is made now leaves no room for it.
+    async fn settle(&mut self) {
+        if !self.is_unsure {
+            return;
+        }
+        match self.mine() {
+            Some(RunRecord { standby: None, revision, .. }) => {
+                self.is_unsure =
+                    self.control.propose(self.put(None, revision), CHANGE).await.is_err();
+            }
+            _ => self.is_unsure = false,
+        }
+    }
+
+    async fn catch_up(&mut self, backoff: &mut Backoff) -> Result<(), Broken> {
+        while self.control.catch_up(CHANGE).await.is_err() {
+            self.pause(backoff.next_delay(), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps, unless the run is over, or it is said of somebody else that he keeps it.
+    async fn pause(&mut self, delay: Duration, but: Option<&RunRecord>) -> Result<(), Broken> {
         let stop = self.control.shared.supervisor.token();
+        let mut states = self.control.shared.replica.watch_state();
+        let changed = async {
+            match but {
+                Some(record) => {
+                    let run = &self.run;
+                    drop(states.wait_for(|state| state.run(run) != Some(record)).await);
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = sleep(delay) => Ok(()),
+            () = changed => Ok(()),
             () = closed(&mut self.here) => Err(Broken::Over),
             () = stop.cancelled() => Err(Broken::Over),
         }
     }
 
-    fn record(&self) -> Option<RunRecord> {
-        self.control.shared.replica.state().run(&self.run).cloned()
+    /// Who keeps the run, as long as this node carries it out.
+    fn mine(&self) -> Option<RunRecord> {
+        let state = self.control.shared.replica.state();
+        let record = state.run(&self.run)?;
+        let is_mine =
+            record.incarnation == self.incarnation && record.coordinator == self.control.shared.me;
+        is_mine.then(|| record.clone())
     }
 
-    fn put(&self, standby: Option<NodeId>, if_revision: Option<remuda_model::Revision>) -> Change {
-        let (run, coordinator) = (self.run.clone(), self.control.shared.me.clone());
-        Change::PutRun { run, coordinator, standby, if_revision }
+    fn put(&self, standby: Option<NodeId>, revision: Revision) -> Change {
+        Change::PutRun {
+            run: self.run.clone(),
+            incarnation: self.incarnation,
+            coordinator: self.control.shared.me.clone(),
+            standby,
+            if_revision: Some(revision),
+        }
     }
 
     /// A control node that may become the standby.
-    fn candidate(&self, refused: &BTreeSet<NodeId>) -> Option<NodeId> {
+    fn candidate(&self) -> Option<NodeId> {
         let state = self.control.shared.replica.state();
-        if state.level() < LEVEL {
+        if state.nodes().filter(|node| node.roles.is_control()).count() < CONTROLS {
             return None;
         }
         let linked = self.control.shared.peers.linked();
@@ -310,18 +401,14 @@ impl Keeper {
         let able: Vec<NodeId> = state
             .controls()
             .into_iter()
-            .filter(|node| node != me && linked.contains(node) && !refused.contains(node))
+            .filter(|node| node != me && linked.contains(node) && !self.refused.contains(node))
             .collect();
         fastrand::choice(able)
     }
 
-    /// Copies, and goes on copying what comes. A new standby is made the run's when it has
-    /// everything; `new` is the revision at which the run had none.
-    async fn copy(
-        &mut self,
-        standby: &NodeId,
-        mut new: Option<Option<remuda_model::Revision>>,
-    ) -> Broken {
+    /// Copies, and goes on copying what comes. A `new` standby is made the run's when it has
+    /// everything, unless the run has another revision by then.
+    async fn copy(&mut self, standby: &NodeId, new: Option<Revision>) -> Broken {
         let opened = async {
             let link = self.control.shared.peers.link_to(standby)?;
             let stream = link.open(COPY, Priority::Bulk).await.ok()?;
@@ -332,48 +419,43 @@ impl Keeper {
             let text = format!("control node `{standby}` cannot be reached");
             return Broken::Lost(Failure::new(ErrorKind::Unavailable, text));
         };
-        let mut sent = match self.begin(&mut send, &mut recv).await {
+        let mut sent = match self.begin(&mut send, &mut recv, new.is_some()).await {
             Ok(sent) => sent,
             Err(broken) => return broken,
         };
         let mut states = self.control.shared.replica.watch_state();
-        let mut number = 0;
+        let (mut number, mut rounds) = (0, 0);
         loop {
             number += 1;
             let there = match self.bring(&mut send, &mut recv, &mut sent, number).await {
-                Ok(there) => there,
+                Ok(Some(there)) => there,
+                Ok(None) => continue,
                 Err(broken) => return broken,
             };
+            rounds += 1;
             match new {
-                None => drop(self.standing.send_replace(Standing::With(there))),
-                // From now on nothing is shown that it lacks. What was shown before comes with the
-                // next round.
-                Some(_) if number == 1 => {
-                    self.standing.send_replace(Standing::Making(there));
-                    continue;
+                None => {
+                    self.away = None;
+                    self.standing.send_replace(Standing::With(there));
                 }
                 Some(revision) => {
+                    // From now on nothing is shown that it lacks. What was shown before comes with
+                    // the second round.
                     self.standing.send_replace(Standing::Making(there));
-                    let change = self.put(Some(standby.clone()), revision);
-                    match self.control.propose(change, CHANGE).await {
-                        Ok(_) => drop(self.standing.send_replace(Standing::With(there))),
-                        Err(failure) if failure.kind == ErrorKind::NoCapacity => {
-                            return Broken::Lost(failure);
-                        }
-                        Err(_) => return Broken::Moved,
+                    if rounds > 1 {
+                        return self.register(standby, revision, there).await;
                     }
-                    new = None;
+                    continue;
                 }
             }
             // Until there is more.
             while there.covers(*self.here.borrow()) {
-                let is_mine = |state: &ClusterState| {
-                    state.run(&self.run).is_some_and(|record| {
-                        record.coordinator == self.control.shared.me
-                            && record.standby.as_ref() == Some(standby)
-                    })
-                };
-                if !is_mine(&states.borrow_and_update()) {
+                let record = states.borrow_and_update().run(&self.run).cloned();
+                if record.is_none_or(|record| {
+                    record.incarnation != self.incarnation
+                        || record.coordinator != self.control.shared.me
+                        || record.standby.as_ref() != Some(standby)
+                }) {
                     return Broken::Moved;
                 }
                 tokio::select! {
@@ -391,65 +473,91 @@ impl Keeper {
         }
     }
 
+    async fn register(&mut self, standby: &NodeId, revision: Revision, there: Kept) -> Broken {
+        let change = self.put(Some(standby.clone()), revision);
+        match self.control.propose(change, CHANGE).await {
+            Ok(_) => {
+                self.standing.send_replace(Standing::With(there));
+                self.away = None;
+                Broken::Registered
+            }
+            Err(failure) if failure.kind == ErrorKind::Conflict => Broken::Moved,
+            Err(_) => {
+                self.is_unsure = true;
+                Broken::Moved
+            }
+        }
+    }
+
     /// Says which run it is. Returns how much of each growing file the standby has.
-    async fn begin(&self, send: &mut SendHalf, recv: &mut RecvHalf) -> Result<Sent, Broken> {
-        let open = ToStandby::Open { run: self.run.clone(), created_ms: self.created_ms };
+    async fn begin(
+        &self,
+        send: &mut SendHalf,
+        recv: &mut RecvHalf,
+        is_new: bool,
+    ) -> Result<Sent, Broken> {
+        let open = ToStandby::Open { run: self.run.clone(), incarnation: self.incarnation };
         deliver(send, &open).await?;
         let there = match hear(recv).await? {
             FromStandby::Has(there) => there,
             FromStandby::Failed(failure) => return Err(Broken::Lost(failure)),
-            FromStandby::Kept(_) => return Err(StreamError::Truncated.into()),
+            _ => return Err(StreamError::Truncated.into()),
         };
         let dir = self.dir.clone();
         let checked = blocking(move || {
             let mut sent = Sent::default();
+            let mut is_same = true;
             for (part, (length, sum)) in Growing::ALL.into_iter().zip(there) {
                 if dir.check(part, length)? == Some(sum) {
                     *sent.of(part) = length;
+                } else {
+                    is_same = false;
                 }
             }
-            Ok(sent)
+            Ok((sent, is_same))
         });
-        checked
-            .await
-            .map_err(|error| Broken::Files(io::Error::other(error)))?
-            .map_err(Broken::Files)
+        let checked = checked.await.map_err(|error| Broken::Files(io::Error::other(error)))?;
+        let (sent, is_same) = checked.map_err(Broken::Files)?;
+        // The run's standby must not be made to forget anything.
+        if is_same || is_new { Ok(sent) } else { Err(Broken::Differs) }
     }
 
-    /// Sends what is missing, and waits until it is kept.
+    /// Sends what is missing, or as much as a round has, and waits until it is kept. Returns what
+    /// is kept, when nothing was missing any more.
     async fn bring(
         &mut self,
         send: &mut SendHalf,
         recv: &mut RecvHalf,
         sent: &mut Sent,
         number: u64,
-    ) -> Result<Kept, Broken> {
+    ) -> Result<Option<Kept>, Broken> {
         // In this order: what stands in the file of the state is true of the records that are there
         // when it was read, and these go first.
         let saves = self.here.borrow().saves;
         let state =
             if sent.saves == Some(saves) { None } else { Some(self.whole(Whole::State).await?) };
-        let mut here = *self.here.borrow_and_update();
-        here.saves = saves;
+        let here = *self.here.borrow_and_update();
         let targets = if sent.saves.is_none() { self.length(Growing::Targets).await? } else { 0 };
+        let mut left = ROUND;
         for (part, end) in [
             (Growing::Targets, targets),
             (Growing::Given, here.given),
             (Growing::Records, here.records),
         ] {
-            let mut offset = *sent.of(part);
-            while offset < end {
-                let dir = self.dir.clone();
+            while *sent.of(part) < end && left > 0 {
+                let (dir, offset) = (self.dir.clone(), *sent.of(part));
                 let read = blocking(move || dir.piece(part, offset, end)).await;
                 let read = read.map_err(|error| Broken::Files(io::Error::other(error)))?;
                 let bytes = read.map_err(Broken::Files)?;
                 let length = bytes.len() as u64;
                 deliver(send, &ToStandby::Append { part, offset, bytes }).await?;
-                offset += length;
+                *sent.of(part) += length;
+                left = left.saturating_sub(length);
             }
-            *sent.of(part) = offset.max(*sent.of(part));
         }
-        if let Some(bytes) = state {
+        let is_all =
+            sent.targets >= targets && sent.given >= here.given && sent.records >= here.records;
+        if let (true, Some(bytes)) = (is_all, state) {
             if sent.saves.is_none() {
                 let secrets = self.whole(Whole::Secrets).await?;
                 deliver(send, &ToStandby::Replace { part: Whole::Secrets, bytes: secrets }).await?;
@@ -459,7 +567,10 @@ impl Keeper {
         }
         deliver(send, &ToStandby::Sync(number)).await?;
         match hear(recv).await? {
-            FromStandby::Kept(said) if said == number => Ok(here),
+            FromStandby::Kept(said) if said == number => {
+                let Kept { given, records, .. } = here;
+                Ok(is_all.then_some(Kept { saves, given, records }))
+            }
             FromStandby::Failed(failure) => Err(Broken::Lost(failure)),
             _ => Err(StreamError::Truncated.into()),
         }
@@ -506,12 +617,18 @@ async fn deliver(send: &mut SendHalf, message: &ToStandby) -> Result<(), Broken>
 }
 
 async fn hear(recv: &mut RecvHalf) -> Result<FromStandby, Broken> {
-    match timeout(ANSWER, recv.recv(MAX_MESSAGE)).await {
-        Ok(Ok(Some(said))) => Ok(said),
-        Ok(Ok(None)) => Err(StreamError::Truncated.into()),
-        Ok(Err(error)) => Err(error.into()),
-        Err(_elapsed) => Err(silent()),
-    }
+    let said = async {
+        loop {
+            match timeout(ANSWER, recv.recv(MAX_MESSAGE)).await {
+                Ok(Ok(Some(FromStandby::Busy))) => {}
+                Ok(Ok(Some(said))) => return Ok(said),
+                Ok(Ok(None)) => return Err(StreamError::Truncated.into()),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_elapsed) => return Err(silent()),
+            }
+        }
+    };
+    timeout(WORK, said).await.map_err(|_elapsed| silent())?
 }
 
 fn silent() -> Broken {

@@ -5,8 +5,8 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,10 @@ use remuda_model::{ErrorKind, Failure, NodeId, RunId};
 use remuda_runtime::blocking;
 use remuda_wire::message::copy::{FromStandby, Growing, ToStandby, Whole};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Mutex as Turn, time::timeout};
+use tokio::{
+    sync::Mutex as Turns,
+    time::{sleep, timeout},
+};
 
 use super::{
     dir::{self, RunDir, Saved, private},
@@ -24,8 +27,12 @@ use super::{
 };
 use crate::Control;
 
-/// How long the first message may take.
+/// How long a message may take to arrive, the first one too, and to be sent.
 const FIRST: Duration = Duration::from_secs(10);
+/// How long the state may take to be complete.
+const AGREE: Duration = Duration::from_secs(3);
+/// How often the coordinator hears that something is under way.
+const BUSY: Duration = Duration::from_secs(1);
 /// The longest message: where a run stands, with its spec.
 const MAX_MESSAGE: usize = 64 << 20;
 /// The file that says of whom a copy is.
@@ -35,39 +42,31 @@ const ORIGIN: &str = "origin.json";
 #[derive(Debug)]
 pub(super) struct Copies {
     pub(super) dir: PathBuf,
-    /// Those that are being written, each with a way to end that.
-    open: Mutex<BTreeMap<RunId, Arc<Open>>>,
+    /// What goes on at each.
+    places: Mutex<BTreeMap<RunId, Arc<Place>>>,
 }
 
-/// A copy that is being written.
+/// What goes on at a copy.
 #[derive(Debug, Default)]
-pub(super) struct Open {
-    is_closed: AtomicBool,
-    /// Held while something is written.
-    turn: Turn<()>,
+pub(super) struct Place {
+    /// Held by whoever writes, removes or moves something.
+    pub(super) turn: Turns<()>,
+    /// The number of the newest stream; older ones write no more.
+    newest: AtomicU64,
+    /// How many streams there are.
+    pub(super) streams: AtomicUsize,
 }
 
 impl Copies {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::default() }
+        Self { dir, places: Mutex::default() }
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<Open>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a copy is being written.
-    pub(super) fn is_open(&self, run: &RunId) -> bool {
-        self.open().contains_key(run)
-    }
-
-    /// Waits until nothing is written into a copy any more.
-    pub(super) async fn close(&self, run: &RunId) {
-        let open = self.open().remove(run);
-        if let Some(open) = open {
-            open.is_closed.store(true, Ordering::SeqCst);
-            drop(open.turn.lock().await);
-        }
+    /// What goes on at a copy.
+    pub(super) fn place(&self, run: &RunId) -> Arc<Place> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, place| Arc::strong_count(place) > 1);
+        Arc::clone(places.entry(run.clone()).or_default())
     }
 
     /// The directory of a copy, if there is a whole one.
@@ -76,9 +75,9 @@ impl Copies {
         dir.path().join("run.json").exists().then_some(dir)
     }
 
-    /// The runs of which there is a copy, whole or not.
-    pub(super) fn all(&self) -> io::Result<Vec<RunId>> {
-        let entries = match fs::read_dir(&self.dir) {
+    /// The runs of which there is a copy, whole or not. Leftovers are removed.
+    pub(super) fn all(dir: &Path) -> io::Result<Vec<RunId>> {
+        let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -97,10 +96,26 @@ impl Copies {
 }
 
 /// Of whom a copy is.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
     coordinator: NodeId,
-    created_ms: u64,
+    incarnation: u64,
+}
+
+/// Counts a stream, as long as it is there.
+struct Counted<'a>(&'a Place);
+
+impl<'a> Counted<'a> {
+    fn new(place: &'a Place) -> Self {
+        place.streams.fetch_add(1, Ordering::SeqCst);
+        Self(place)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Control {
@@ -111,92 +126,110 @@ impl Control {
             return;
         }
         let first = timeout(FIRST, stream.recv::<ToStandby>(MAX_MESSAGE)).await;
-        let Ok(Ok(Some(ToStandby::Open { run, created_ms }))) = first else { return };
-        let origin = Origin { coordinator, created_ms };
-        let copies = &self.shared.runs.copies;
-        if let Err(failure) = self.may_keep(&run, &origin) {
-            drop(stream.send(&FromStandby::Failed(failure)).await);
-            return;
+        let Ok(Ok(Some(ToStandby::Open { run, incarnation }))) = first else { return };
+        let origin = Origin { coordinator, incarnation };
+        if self.may_write(&run, &origin).is_err() {
+            // This node may only not have heard yet who keeps the run.
+            drop(self.catch_up(AGREE).await);
         }
-        // Of two streams the newer one writes.
-        copies.close(&run).await;
-        let open = Arc::new(Open::default());
-        copies.open().insert(run.clone(), Arc::clone(&open));
-        let dir = RunDir::of(&copies.dir, &run);
-        let kept = keep(&mut stream, dir, origin, &open).await;
+        let place = self.shared.runs.copies.place(&run);
+        let _counted = Counted::new(&place);
+        let number = place.newest.fetch_add(1, Ordering::SeqCst) + 1;
+        let writer = Writer { control: self, run, origin, place: &place, number };
+        if let Err(failure) = writer.keep(&mut stream).await
+            && timeout(FIRST, stream.send(&FromStandby::Failed(failure))).await.is_ok()
         {
-            let mut all = copies.open();
-            if all.get(&run).is_some_and(|present| Arc::ptr_eq(present, &open)) {
-                all.remove(&run);
-            }
-        }
-        if let Err(failure) = kept {
-            drop(stream.send(&FromStandby::Failed(failure)).await);
+            drop(stream.finish());
         }
     }
 
-    fn may_keep(&self, run: &RunId, origin: &Origin) -> Result<(), Failure> {
+    /// Whether a copy of this run may be written by this control node. One that is held to be lost
+    /// may not, so that nothing is promised that a takeover would lack.
+    fn may_write(&self, run: &RunId, origin: &Origin) -> Result<(), Failure> {
         let state = self.shared.replica.state();
-        let other = state.run(run).filter(|record| record.coordinator != origin.coordinator);
-        if other.is_some() || self.shared.runs.entry(run).is_ok() {
-            let text = format!("run `{run}` is carried out by another control node");
-            return Err(Failure::new(ErrorKind::Conflict, text).code("run_moved"));
+        let is_its = state.run(run).is_some_and(|record| {
+            record.coordinator == origin.coordinator && record.incarnation == origin.incarnation
+        });
+        let is_active = state.node(&origin.coordinator).is_some_and(|node| node.active);
+        if is_its && is_active && self.shared.runs.entry(run).is_err() {
+            return Ok(());
         }
-        Ok(())
+        let text = format!("run `{run}` is kept by others, as far as this control node knows");
+        Err(Failure::new(ErrorKind::Conflict, text).code("run_moved"))
     }
 }
 
-/// Writes what comes, until the stream ends or somebody closes the copy.
-async fn keep(
-    stream: &mut Stream,
-    dir: RunDir,
+/// Writes a copy.
+struct Writer<'a> {
+    control: &'a Control,
+    run: RunId,
     origin: Origin,
-    open: &Open,
-) -> Result<(), Failure> {
-    let at = dir.clone();
-    let has = in_turn(open, move || begin(&at, &origin)).await?;
-    send(stream, &FromStandby::Has(has)).await?;
-    loop {
-        let Ok(Some(message)) = stream.recv::<ToStandby>(MAX_MESSAGE).await else {
-            return Ok(());
+    place: &'a Place,
+    number: u64,
+}
+
+impl Writer<'_> {
+    /// Writes what comes, until the stream ends or somebody else writes.
+    async fn keep(&self, stream: &mut Stream) -> Result<(), Failure> {
+        let dir = RunDir::of(&self.control.shared.runs.copies.dir, &self.run);
+        let (at, origin) = (dir.clone(), self.origin.clone());
+        let has = self.in_turn(stream, move || begin(&at, &origin)).await?;
+        send(stream, &FromStandby::Has(has)).await?;
+        loop {
+            let Ok(Some(message)) = stream.recv::<ToStandby>(MAX_MESSAGE).await else {
+                return Ok(());
+            };
+            let dir = dir.clone();
+            match message {
+                ToStandby::Open { .. } => {
+                    return Err(Failure::invalid("the stream is open already"));
+                }
+                ToStandby::Append { part, offset, bytes } => {
+                    self.in_turn(stream, move || dir.append(part, offset, &bytes)).await?;
+                }
+                ToStandby::Replace { part, bytes } => {
+                    self.in_turn(stream, move || replace(&dir, part, &bytes)).await?;
+                }
+                ToStandby::Sync(number) => {
+                    self.in_turn(stream, move || dir.sync()).await?;
+                    send(stream, &FromStandby::Kept(number)).await?;
+                }
+            }
+        }
+    }
+
+    /// Does something to the files, if this stream may, and says that it is at work.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        stream: &mut Stream,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let done = async {
+            let _turn = self.place.turn.lock().await;
+            self.control.may_write(&self.run, &self.origin)?;
+            if self.place.newest.load(Ordering::SeqCst) != self.number {
+                let text = "a newer stream writes this copy";
+                return Err(Failure::new(ErrorKind::Conflict, text).code("run_moved"));
+            }
+            let done = blocking(work).await.map_err(|error| Failure::internal(&error))?;
+            done.map_err(|error| disk_failure(&error))
         };
-        let dir = dir.clone();
-        match message {
-            ToStandby::Open { .. } => {
-                return Err(Failure::invalid("the stream is open already"));
-            }
-            ToStandby::Append { part, offset, bytes } => {
-                in_turn(open, move || dir.append(part, offset, &bytes)).await?;
-            }
-            ToStandby::Replace { part, bytes } => {
-                in_turn(open, move || replace(&dir, part, &bytes)).await?;
-            }
-            ToStandby::Sync(number) => {
-                in_turn(open, move || dir.sync()).await?;
-                send(stream, &FromStandby::Kept(number)).await?;
+        let mut done = Box::pin(done);
+        loop {
+            tokio::select! {
+                done = &mut done => return done,
+                () = sleep(BUSY) => send(stream, &FromStandby::Busy).await?,
             }
         }
     }
 }
 
 async fn send(stream: &mut Stream, message: &FromStandby) -> Result<(), Failure> {
-    stream
-        .send(message)
+    let unavailable = |text: String| Failure::new(ErrorKind::Unavailable, text);
+    timeout(FIRST, stream.send(message))
         .await
-        .map_err(|error| Failure::new(ErrorKind::Unavailable, error.to_string()))
-}
-
-/// Writes, unless the copy is closed.
-async fn in_turn<T: Send + 'static>(
-    open: &Open,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    let _turn = open.turn.lock().await;
-    if open.is_closed.load(Ordering::SeqCst) {
-        return Err(Failure::new(ErrorKind::Conflict, "the copy is closed").code("run_moved"));
-    }
-    let done = blocking(work).await.map_err(|error| Failure::internal(&error))?;
-    done.map_err(|error| disk_failure(&error))
+        .map_err(|elapsed| unavailable(elapsed.to_string()))?
+        .map_err(|error| unavailable(error.to_string()))
 }
 
 /// Makes room for a copy. Returns what is there of it already.
@@ -236,4 +269,33 @@ fn replace(dir: &RunDir, part: Whole, bytes: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     dir.replace(part, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_another_run_of_the_same_name_is_begun_anew() {
+        let home = tempfile::tempdir().expect("a directory");
+        let dir = RunDir::of(home.path(), &"r".parse().expect("an id"));
+        let origin =
+            |incarnation| Origin { coordinator: "c1".parse().expect("a name"), incarnation };
+        assert_eq!(begin(&dir, &origin(1)).expect("room"), [(0, 0); 3]);
+        dir.append(Growing::Given, 0, b"abcd").expect("written");
+        let has = begin(&dir, &origin(1)).expect("room");
+        assert_eq!(has[1], (4, crc32c::crc32c(b"abcd")));
+        assert_eq!(begin(&dir, &origin(2)).expect("room"), [(0, 0); 3]);
+    }
+
+    #[test]
+    fn a_stream_that_goes_away_is_counted_no_more() {
+        let copies = Copies::new(PathBuf::new());
+        let run: RunId = "r".parse().expect("an id");
+        let place = copies.place(&run);
+        let counted = Counted::new(&place);
+        assert_eq!(copies.place(&run).streams.load(Ordering::SeqCst), 1);
+        drop(counted);
+        assert_eq!(copies.place(&run).streams.load(Ordering::SeqCst), 0);
+    }
 }

@@ -1,14 +1,19 @@
 //! Runs that change their coordinator: taken over from a control node that is lost, given up to one
 //! that has taken over.
 
-use std::{io, time::Duration};
+use std::{io, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
-use remuda_model::{NodeId, Revision, RunId};
+use remuda_model::{NodeId, RunId};
 use remuda_runtime::blocking;
-use remuda_state::{Change, ClusterState};
+use remuda_state::{Change, ClusterState, RunRecord};
 use tokio::time::sleep;
 
-use super::dir::RunDir;
+use super::{
+    Entry,
+    dir::RunDir,
+    second::{Kept, second},
+    standby::Copies,
+};
 use crate::Control;
 
 /// How long the state may take to be complete, and a change of it to be made.
@@ -24,13 +29,15 @@ const GATHER: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// Its coordinator is lost, and this node has the second copy.
-    TakeOver(RunId, Revision),
+    TakeOver(RunId, RunRecord),
     /// It is this node's by now; its copy is to become a run.
     Adopt(RunId),
-    /// It is another node's by now.
+    /// It is another node's by now, or was removed.
     GiveUp(RunId),
     /// Nobody needs this copy.
     Forget(RunId),
+    /// It is this node's, which has nothing of it.
+    Waive(RunId, RunRecord),
 }
 
 impl Control {
@@ -58,9 +65,8 @@ impl Control {
     }
 
     async fn look_at_places(&self) -> Result<(), ()> {
-        let copies = &self.shared.runs.copies;
-        let dir = copies.dir.clone();
-        let found = blocking(move || super::standby::Copies::new(dir).all()).await;
+        let dir = self.shared.runs.copies.dir.clone();
+        let found = blocking(move || Copies::all(&dir)).await;
         let found = found.map_err(io::Error::other).and_then(|found| found).map_err(|error| {
             tracing::warn!(%error, "the copies of runs cannot be read");
         })?;
@@ -73,14 +79,11 @@ impl Control {
         let mut all = Ok(());
         for step in steps {
             let taken = match &step {
-                Step::TakeOver(run, revision) => self.take_over(run, *revision).await,
+                Step::TakeOver(run, record) => self.take_over(run, record).await,
                 Step::Adopt(run) => self.adopt(run).await,
-                Step::GiveUp(run) => self.give_up_run(run).await,
-                Step::Forget(run) => {
-                    copies.close(run).await;
-                    let dir = RunDir::of(&copies.dir, run);
-                    removed(dir).await
-                }
+                Step::GiveUp(run) => self.let_go(run).await,
+                Step::Forget(run) => self.forget_copy(run).await,
+                Step::Waive(run, record) => self.waive(run, record).await,
             };
             if let Err(error) = taken {
                 tracing::warn!(?step, %error, "a run stays where it is");
@@ -93,76 +96,145 @@ impl Control {
     fn steps(&self, state: &ClusterState, copies: &[RunId]) -> Vec<Step> {
         let me = &self.shared.me;
         let lost = |node: &NodeId| !state.node(node).is_some_and(|record| record.active);
-        let mut steps: Vec<Step> = copies
-            .iter()
-            .filter_map(|run| match state.run(run) {
+        let mut steps = Vec::new();
+        for run in copies {
+            steps.extend(match state.run(run) {
                 Some(record) if record.coordinator == *me => Some(Step::Adopt(run.clone())),
                 Some(record) if record.standby.as_ref() == Some(me) => {
-                    lost(&record.coordinator).then(|| Step::TakeOver(run.clone(), record.revision))
+                    lost(&record.coordinator).then(|| Step::TakeOver(run.clone(), record.clone()))
                 }
-                _ if self.shared.runs.copies.is_open(run) => None,
                 _ => Some(Step::Forget(run.clone())),
-            })
-            .collect();
-        let mine = self.shared.runs.ids();
-        let gone = mine.into_iter().filter(|run| !self.is_mine(state, run));
-        steps.extend(gone.map(Step::GiveUp));
+            });
+        }
+        let entries = self.shared.runs.entries();
+        let gone = entries.iter().filter(|(run, entry)| {
+            // One that is carried out is let go of by whoever carries it out.
+            entry.orders.is_closed() && !is_kept_by(state, me, run, entry)
+        });
+        steps.extend(gone.map(|(run, _)| Step::GiveUp(run.clone())));
+        let nothing = state.runs().filter(|(run, record)| {
+            record.coordinator == *me && !entries.contains_key(*run) && !copies.contains(run)
+        });
+        steps.extend(nothing.map(|(run, record)| Step::Waive(run.clone(), record.clone())));
         steps
     }
 
-    /// Whether this node carries a run out that it has, by the state.
-    pub(super) fn is_mine(&self, state: &ClusterState, run: &RunId) -> bool {
-        state.run(run).is_none_or(|record| record.coordinator == self.shared.me)
-    }
-
-    async fn take_over(&self, run: &RunId, revision: Revision) -> io::Result<()> {
+    async fn take_over(&self, run: &RunId, record: &RunRecord) -> io::Result<()> {
         if self.shared.runs.copies.found(run).is_none() {
             return Ok(());
         }
-        let coordinator = self.shared.me.clone();
-        let if_revision = Some(revision);
-        let change = Change::PutRun { run: run.clone(), coordinator, standby: None, if_revision };
-        self.propose(change, AGREE).await.map_err(io::Error::other)?;
+        self.hand_to(run, record, &self.shared.me).await?;
         tracing::info!(%run, "takes over a run whose coordinator is lost");
         self.adopt(run).await
+    }
+
+    async fn hand_to(&self, run: &RunId, record: &RunRecord, node: &NodeId) -> io::Result<()> {
+        let change = Change::PutRun {
+            run: run.clone(),
+            incarnation: record.incarnation,
+            coordinator: node.clone(),
+            standby: None,
+            if_revision: Some(record.revision),
+        };
+        self.propose(change, AGREE).await.map(drop).map_err(io::Error::other)
     }
 
     /// Makes a run of its copy, and carries it out.
     async fn adopt(&self, run: &RunId) -> io::Result<()> {
         let runs = &self.shared.runs;
-        runs.copies.close(run).await;
+        let place = runs.copies.place(run);
+        let _turn = place.turn.lock().await;
+        let state = self.shared.replica.state();
+        if state.run(run).is_none_or(|record| record.coordinator != self.shared.me) {
+            return Err(io::Error::other("it is not this node's yet"));
+        }
         if runs.entry(run).is_ok() {
             // It was made of it before.
             return removed(RunDir::of(&runs.copies.dir, run)).await;
         }
-        let Some(from) = runs.copies.found(run) else { return Ok(()) };
+        let Some(from) = runs.copies.found(run) else {
+            return removed(RunDir::of(&runs.copies.dir, run)).await;
+        };
         let to = RunDir::of(&runs.dir, run);
-        let moved = blocking(move || from.rename(&to).map(|()| to)).await;
-        let dir = moved.map_err(io::Error::other)??;
-        let at = dir.clone();
-        let saved = blocking(move || at.load()).await.map_err(io::Error::other)??;
+        let moved = blocking(move || {
+            let saved = from.load()?;
+            if to.path().exists() {
+                // It could not be read, or it would be a run.
+                to.remove()?;
+            }
+            from.rename(&to)?;
+            Ok::<_, io::Error>((to, saved))
+        });
+        let (dir, saved) = moved.await.map_err(io::Error::other)??;
         self.take_up_run(dir, saved).await;
         Ok(())
     }
 
-    /// Forgets a run that another control node carries out.
-    async fn give_up_run(&self, run: &RunId) -> io::Result<()> {
-        let Ok(entry) = self.shared.runs.entry(run) else { return Ok(()) };
-        // One that has not ended is let go of by its own actor.
-        if !entry.told.view.borrow().state.has_ended() {
+    async fn forget_copy(&self, run: &RunId) -> io::Result<()> {
+        let copies = &self.shared.runs.copies;
+        let place = copies.place(run);
+        let _turn = place.turn.lock().await;
+        let state = self.shared.replica.state();
+        let me = &self.shared.me;
+        let is_needed = state
+            .run(run)
+            .is_some_and(|record| record.standby.as_ref() == Some(me) || record.coordinator == *me);
+        if is_needed || place.streams.load(Ordering::SeqCst) > 0 {
             return Ok(());
         }
-        self.let_go(run).await
+        removed(RunDir::of(&copies.dir, run)).await
+    }
+
+    /// Gives a run of which nothing is here to the node with its second copy, if there is one.
+    async fn waive(&self, run: &RunId, record: &RunRecord) -> io::Result<()> {
+        let dir: PathBuf = self.shared.runs.dir.join(run.as_str());
+        if self.shared.runs.entry(run).is_ok() {
+            return Ok(());
+        }
+        tracing::warn!(%run, dir = %dir.display(), "nothing can be read of a run that was here");
+        if let Some(standby) = &record.standby {
+            return self.hand_to(run, record, standby).await;
+        }
+        let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
+        self.propose(change, AGREE).await.map(drop).map_err(io::Error::other)
     }
 
     /// Forgets what is here of a run.
     pub(super) async fn let_go(&self, run: &RunId) -> io::Result<()> {
         let Ok(entry) = self.shared.runs.entry(run) else { return Ok(()) };
-        tracing::info!(%run, "another control node carries a run out");
+        tracing::info!(%run, "a run is kept by others, or was removed");
         removed(entry.dir.clone()).await?;
         self.shared.runs.entries().remove(run);
         Ok(())
     }
+
+    /// Sees to it that runs that have ended have a second copy, one after the other.
+    pub(super) async fn copy_ended_runs(&self) {
+        for run in self.shared.runs.ids() {
+            if self.shared.supervisor.token().is_cancelled() {
+                return;
+            }
+            let Ok(entry) = self.shared.runs.entry(&run) else { continue };
+            let state = self.shared.replica.state();
+            let has_none = state.run(&run).is_some_and(|record| record.standby.is_none());
+            if !has_none || !entry.told.view.borrow().state.has_ended() {
+                continue;
+            }
+            let here = Kept { saves: 1, given: 0, records: *entry.told.length.borrow() };
+            let of = (run, entry.incarnation);
+            let (_second, keeper) = second(self.clone(), of, entry.dir.clone(), here);
+            keeper.keep_ended().await;
+        }
+    }
+}
+
+/// Whether a run that is here is this node's, by the state. It says nothing of runs of a lower
+/// level.
+pub(super) fn is_kept_by(state: &ClusterState, me: &NodeId, run: &RunId, entry: &Entry) -> bool {
+    let Some(incarnation) = entry.incarnation else { return true };
+    state
+        .run(run)
+        .is_some_and(|record| record.incarnation == incarnation && record.coordinator == *me)
 }
 
 async fn removed(dir: RunDir) -> io::Result<()> {

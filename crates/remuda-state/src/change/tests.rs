@@ -85,11 +85,12 @@ fn golden() -> Vec<(Change, String)> {
         (
             Change::PutRun {
                 run: "r".parse().unwrap(),
+                incarnation: 300,
                 coordinator: id("a"),
                 standby: Some(id("b")),
                 if_revision: Some(Revision(300)),
             },
-            "0e0a0172016101016201ac02".to_owned(),
+            "0e0c0172ac02016101016201ac02".to_owned(),
         ),
         (
             Change::RemoveRun { run: "r".parse().unwrap(), if_revision: Revision(7) },

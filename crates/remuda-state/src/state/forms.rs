@@ -86,14 +86,15 @@ fn what_level_2_adds_follows_the_level() {
     state.apply(9, &Command::once(Change::RaiseLevel { level: 2 })).outcome.expect("raised");
     let put = Change::PutRun {
         run: "r".parse().expect("a run"),
+        incarnation: 5,
         coordinator: id("a"),
         standby: None,
         if_revision: None,
     };
     state.apply(10, &Command::once(put)).outcome.expect("kept");
     let record = hex(&encode(&cluster()));
-    // No authority; one run: its id, its coordinator, no second copy, its revision.
-    let extended = format!("03{record}02{}", "000101720161000a");
+    // No authority; one run: its id, its incarnation, its coordinator, no second copy, its revision.
+    let extended = format!("03{record}02{}", "00010172050161000a");
     assert_eq!(hex(&encode(&state.identity)), extended);
     assert_eq!(decode::<ClusterState>(&encode(&state)).expect("readable"), state);
 }

@@ -56,6 +56,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (run_id(), name(), prop::option::of(name()), prop::option::of(0_u64..20)).prop_map(
             |(run, coordinator, standby, revision)| Change::PutRun {
                 run,
+                incarnation: 1,
                 coordinator,
                 standby,
                 if_revision: revision.map(Revision),

@@ -14,8 +14,8 @@ pub enum ToStandby {
     Open {
         /// Which run.
         run: RunId,
-        /// When it was created: a later run of the same id is another one.
-        created_ms: u64,
+        /// Tells it from an earlier or later one of the same name.
+        incarnation: u64,
     },
     /// More of a part that only grows.
     Append {
@@ -86,6 +86,8 @@ pub enum FromStandby {
     Kept(u64),
     /// It keeps no copy of this run.
     Failed(Failure),
+    /// It is at work on what was asked.
+    Busy,
 }
 
 #[cfg(test)]
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn the_bytes_never_change() {
         let run: RunId = "r1".parse().expect("a run");
-        let open = ToStandby::Open { run, created_ms: 300 };
+        let open = ToStandby::Open { run, incarnation: 300 };
         assert_eq!(crate::encode(&open)[..], b"\x00\x02r1\xac\x02"[..]);
         let append =
             ToStandby::Append { part: Growing::Records, offset: 300, bytes: b"ab".to_vec() };
@@ -106,6 +108,7 @@ mod tests {
         let has = FromStandby::Has([(1, 2), (3, 4), (300, 300)]);
         assert_eq!(crate::encode(&has)[..], [0, 1, 2, 3, 4, 0xac, 2, 0xac, 2]);
         assert_eq!(crate::encode(&FromStandby::Kept(7))[..], [1, 7]);
+        assert_eq!(crate::encode(&FromStandby::Busy)[..], [3]);
     }
 
     #[test]
