@@ -1,31 +1,36 @@
 //! Carries one run out: gives its targets to workers, keeps their records.
 
+mod giving;
+mod keeping;
+
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::future::BoxFuture;
 use remuda_model::{
     ErrorKind, Failure, NodeId, NodeStatus, NodeView,
     run::{Outcome, Record, RunState, RunView, Secrets, Slow, Trouble, TroubleKind, WorkerShare},
 };
 use remuda_run::{HandOut, Summary, Target};
-use remuda_runtime::{CancellationToken, Ended, blocking, wall_ms};
-use remuda_wire::message::run::{FromWorker, Given, Open, Share, ToWorker};
+use remuda_runtime::{CancellationToken, wall_ms};
+use remuda_wire::message::run::FromWorker;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
 };
 
+use self::{
+    giving::Noted,
+    keeping::{Disk, written},
+};
 use super::{
     dir::{RunDir, Saved},
     parts::Parts,
     records::RecordsWriter,
     second::Second,
-    share::{self, Heard, Teller},
-    sites,
+    share::Heard,
 };
 use crate::Control;
 
@@ -37,17 +42,8 @@ const MAX_WAITING: usize = 16 << 20;
 const BLOCK: usize = 256 << 10;
 /// How long the second copy may take to have what is to be told.
 const CONFIRM: Duration = Duration::from_secs(5);
-/// When writing is tried again after the disk was full.
-const DISK_AGAIN: Duration = Duration::from_secs(2);
-/// Orders on their way to a worker, and messages on their way from all of them.
-const ORDERS: usize = 64;
+/// Messages on their way from all workers.
 const HEARD: usize = 64;
-/// The most targets of one message, and the bytes after which it is sent.
-const TARGETS: usize = 1024;
-const TARGET_BYTES: usize = 256 << 10;
-/// One worker for so many targets, at most so many altogether.
-const TARGETS_PER_WORKER: u32 = 64;
-const MAX_WORKERS: u32 = 256;
 /// How many targets are given up at a time when the run is cancelled.
 const CANCELLED_AT_A_TIME: usize = 4096;
 
@@ -141,30 +137,6 @@ pub(super) enum Stopped {
     ShuttingDown,
     /// Records may be lost in memory; what is on disk is to be read again.
     Broken,
-}
-
-/// Targets that are noted as given to a worker.
-struct Noted {
-    node: NodeId,
-    indices: Vec<u32>,
-    /// They may be sent when so many bytes of notes count.
-    needs: u64,
-}
-
-/// Who has the file.
-enum Disk {
-    Idle(RecordsWriter),
-    Busy(BoxFuture<'static, Result<Written, Ended>>),
-    /// Only while it changes hands.
-    Nobody,
-}
-
-/// What came of writing.
-struct Written {
-    writer: RecordsWriter,
-    result: std::io::Result<()>,
-    /// What was not written.
-    back: Vec<Record>,
 }
 
 impl Actor {
@@ -277,20 +249,6 @@ impl Actor {
         Err(Failure::new(ErrorKind::OutcomeUnknown, text).code("second_copy_silent"))
     }
 
-    /// Keeps where the run stands.
-    async fn save(&mut self) -> Result<(), Failure> {
-        self.save_as(self.saved.clone()).await
-    }
-
-    async fn save_as(&mut self, saved: Saved) -> Result<(), Failure> {
-        let dir = self.dir.clone();
-        let done = blocking(move || dir.save(&saved)).await;
-        done.map_err(|error| Failure::internal(&error))?
-            .map_err(|error| super::disk_failure(&error))?;
-        self.second.has(|here| here.saves += 1);
-        Ok(())
-    }
-
     /// What has no record gets one that says why.
     fn give_up(&mut self, why: TroubleKind) {
         if self.saved.given_up.is_none() {
@@ -349,128 +307,6 @@ impl Actor {
         }
     }
 
-    /// What a worker still has goes to others, or is given up.
-    fn part_with(&mut self, node: &NodeId, failed: bool) {
-        self.parts.remove(node, failed);
-        // What it did not get, it cannot have contacted.
-        for noted in self.noted.iter().filter(|noted| noted.node == *node) {
-            self.hand_out.take_back(node, &noted.indices);
-        }
-        self.noted.retain(|noted| noted.node != *node);
-        let left = self.hand_out.lose(node);
-        for index in left.unknown {
-            let text = format!("node `{node}` was lost while it had this target");
-            let trouble = Trouble::new(TroubleKind::WorkerLost, text);
-            let mut record = Record::without_answer(index, Outcome::Unknown, trouble);
-            record.worker = Some(node.clone());
-            self.keep(record);
-        }
-        self.divide();
-    }
-
-    fn keep(&mut self, record: Record) {
-        self.summary.add(&record);
-        self.waiting_bytes += 128 + record.body.len() + record.stderr.len();
-        self.waiting.push(record);
-    }
-
-    /// Gives a worker what it takes.
-    async fn give(&mut self, node: &NodeId) {
-        let is_held = self.saved.state == RunState::Paused || self.full.is_some();
-        if is_held || self.saved.given_up.is_some() {
-            return;
-        }
-        let Some(part) = self.parts.get(node) else { return };
-        if part.retired {
-            return;
-        }
-        let indices = self.hand_out.give(node);
-        if indices.is_empty() {
-            return;
-        }
-        if self.saved.spec.at_most_once {
-            let (dir, noted) = (self.dir.clone(), indices.clone());
-            match blocking(move || dir.note_given(&noted)).await {
-                Ok(Ok(length)) => {
-                    self.second.has(|here| here.given = length);
-                    self.noted.push_back(Noted { node: node.clone(), indices, needs: length });
-                    self.send_noted();
-                }
-                failed => {
-                    if let Ok(Err(error)) = failed {
-                        self.disk_is_full(error.to_string());
-                    }
-                    self.give_back(node, &indices);
-                }
-            }
-            return;
-        }
-        self.send(node, &indices);
-    }
-
-    /// Sends what is noted in both copies.
-    fn send_noted(&mut self) {
-        while let Some(noted) = self.noted.pop_front_if(|noted| noted.needs <= self.second.given())
-        {
-            self.send(&noted.node, &noted.indices);
-        }
-    }
-
-    fn send(&mut self, node: &NodeId, indices: &[u32]) {
-        let Some(part) = self.parts.get(node) else { return };
-        let to = part.to.clone();
-        if self.saved.started_ms.is_none() {
-            self.saved.started_ms = Some(wall_ms());
-        }
-        let mut rest = indices;
-        while !rest.is_empty() {
-            let (given, count) = self.message(rest);
-            if to.try_send(ToWorker::Targets(given)).is_err() {
-                // It is slow to take orders, or lost; nothing of these was sent.
-                self.give_back(node, rest);
-                return;
-            }
-            rest = &rest[count..];
-        }
-    }
-
-    /// What a worker did not get is given again, to it or to others.
-    fn give_back(&mut self, node: &NodeId, indices: &[u32]) {
-        self.hand_out.take_back(node, indices);
-        self.hand_out.want(node, u32::try_from(indices.len()).unwrap_or(u32::MAX));
-    }
-
-    /// As many targets as go into one message.
-    fn message(&self, indices: &[u32]) -> (Vec<Given>, usize) {
-        let sites = u32::try_from(self.saved.sites.len()).unwrap_or(1).max(1);
-        let (mut given, mut bytes) = (Vec::new(), 0);
-        for index in indices.iter().take(TARGETS) {
-            let Some(target) = self.targets.get((index / sites) as usize) else { break };
-            let mut vars: Vec<(String, String)> = target
-                .vars
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect();
-            if let Some(site) = self
-                .saved
-                .spec
-                .from_each
-                .as_ref()
-                .and(self.saved.sites.get((index % sites) as usize))
-            {
-                vars.push(("site".to_owned(), site.clone()));
-            }
-            let own: usize = vars.iter().map(|(name, value)| name.len() + value.len()).sum();
-            bytes += target.host.len() + own + 8;
-            given.push(Given { index: *index, host: target.host.to_string(), vars });
-            if bytes >= TARGET_BYTES {
-                break;
-            }
-        }
-        let count = given.len();
-        (given, count)
-    }
-
     /// Looks at what time brings.
     async fn look(&mut self) {
         let deadline = self.saved.spec.limits.deadline_ms;
@@ -492,206 +328,6 @@ impl Actor {
         }
         self.write(true);
         self.publish();
-    }
-
-    /// Has more workers take part, as long as there is enough to do, and no more those that are not
-    /// ready any more.
-    fn recruit(&mut self) {
-        let ready = self.ready.borrow_and_update().clone();
-        for (node, part) in self.parts.all() {
-            part.retired = !ready.iter().any(|view| view.id == *node);
-        }
-        let spec = &self.saved.spec;
-        let sites = u32::try_from(self.saved.sites.len()).unwrap_or(1).max(1);
-        let enough = (self.hand_out.left() / sites).div_ceil(TARGETS_PER_WORKER).min(MAX_WORKERS);
-        let enough = enough.min(spec.limits.concurrency.unwrap_or(u32::MAX)).max(1);
-        let mut asked = Vec::new();
-        for (site, name) in (0_u32..).zip(&self.saved.sites) {
-            let missing = (enough as usize).saturating_sub(self.parts.count(site));
-            if missing == 0 {
-                continue;
-            }
-            let mut able: Vec<&NodeView> = ready
-                .iter()
-                .filter(|view| sites::meets(spec, view) && sites::is_at(spec, view, name))
-                .filter(|view| self.parts.may_ask(&view.id))
-                .collect();
-            fastrand::shuffle(&mut able);
-            asked.extend(able.into_iter().take(missing).map(|view| (view.id.clone(), site)));
-        }
-        for (node, site) in asked {
-            self.ask(&node, site);
-        }
-        self.divide();
-    }
-
-    fn ask(&mut self, node: &NodeId, site: u32) {
-        let number = self.parts.next_number();
-        let (to, orders) = mpsc::channel(ORDERS);
-        let hold = self.saved.state == RunState::Paused;
-        self.parts.add(node, (site, number, hold), to);
-        self.hand_out.join(node.clone(), site);
-        let open = Open {
-            epoch: self.control.shared.replica.state().epoch(),
-            run: self.saved.id.clone(),
-            spec: self.spec.clone(),
-            secrets: self.secrets.clone(),
-            // Until the width is divided anew, which follows at once.
-            share: Share { concurrency: 0, rate_milli: None },
-            hold,
-        };
-        let teller = Teller { node: node.clone(), number, to: self.heard.clone() };
-        let kept = share::keep(self.control.clone(), open, orders, teller);
-        self.control.shared.supervisor.spawn("share of a run", kept);
-    }
-
-    /// Says to workers whether to begin with more. One whose queue is full hears it at the next
-    /// look.
-    fn tell_hold(&mut self) {
-        let hold = self.saved.state == RunState::Paused;
-        for (_, part) in self.parts.all() {
-            if part.hold != hold && part.to.try_send(ToWorker::Hold(hold)).is_ok() {
-                part.hold = hold;
-            }
-        }
-    }
-
-    fn divide(&mut self) {
-        for (part, share) in self.parts.divide(&self.saved.spec.limits) {
-            if part.share != Some(share) && part.to.try_send(ToWorker::Share(share)).is_ok() {
-                part.share = Some(share);
-            }
-        }
-    }
-
-    /// Writes what waits, unless that is under way. It survives a loss of power before anybody sees
-    /// it.
-    fn write(&mut self, now: bool) {
-        if self.full.is_some() || !now || (self.waiting.is_empty() && self.is_synced) {
-            return;
-        }
-        let mut writer = match std::mem::replace(&mut self.disk, Disk::Nobody) {
-            Disk::Idle(writer) => writer,
-            busy => {
-                self.disk = busy;
-                return;
-            }
-        };
-        let records = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        self.is_synced = false;
-        self.disk = Disk::Busy(Box::pin(blocking(move || {
-            let appended = if records.is_empty() { Ok(()) } else { writer.append(&records) };
-            let back = if appended.is_err() { records } else { Vec::new() };
-            let result = appended.and_then(|()| writer.sync());
-            Written { writer, result, back }
-        })));
-    }
-
-    fn wrote(&mut self, written: Written) {
-        let Written { writer, result, mut back } = written;
-        match result {
-            Ok(()) => {
-                self.is_synced = true;
-                self.second.has(|here| here.records = writer.length());
-            }
-            Err(error) => self.disk_is_full(error.to_string()),
-        }
-        self.disk = Disk::Idle(writer);
-        if !back.is_empty() {
-            self.waiting_bytes += back
-                .iter()
-                .map(|record| 128 + record.body.len() + record.stderr.len())
-                .sum::<usize>();
-            back.append(&mut self.waiting);
-            self.waiting = back;
-        }
-    }
-
-    /// Shows the records that are in both copies.
-    fn show_records(&mut self) {
-        let counts = self.second.records();
-        self.told.length.send_if_modified(|length| {
-            let more = counts > *length;
-            *length = counts.max(*length);
-            more
-        });
-    }
-
-    fn disk_is_full(&mut self, error: String) {
-        tracing::warn!(run = %self.saved.id, error, "cannot keep the records of a run");
-        self.full = Some((error, Instant::now() + DISK_AGAIN));
-    }
-
-    /// Ends the run. Returns whether that is kept.
-    async fn end(&mut self) -> bool {
-        if self.ended.is_none() && !self.keep_end().await {
-            return false;
-        }
-        // Not before the second copy is whole too.
-        if !self.second.has_all() {
-            return false;
-        }
-        let Some(saved) = self.ended.take() else { return false };
-        self.saved = saved;
-        let dir = self.dir.clone();
-        if let Ok(Err(error)) = blocking(move || dir.tidy()).await {
-            tracing::warn!(run = %self.saved.id, %error, "the secrets of a run stay until it is removed");
-        }
-        self.publish();
-        true
-    }
-
-    /// Writes down that the run has ended. Returns whether that was possible.
-    async fn keep_end(&mut self) -> bool {
-        if self.full.is_some() {
-            return false;
-        }
-        let Disk::Idle(writer) = &mut self.disk else { return false };
-        let synced = writer.sync().map_err(|error| super::disk_failure(&error));
-        let length = writer.length();
-        if synced.is_ok() {
-            self.second.has(|here| here.records = length);
-        }
-        self.parts.clear();
-        let is_cancelled = self.saved.given_up.is_some();
-        let saved = Saved {
-            state: if is_cancelled { RunState::Cancelled } else { RunState::Finished },
-            ended_ms: Some(wall_ms()),
-            summary: Some(self.summary.clone()),
-            slowest: self.slowest(),
-            ..self.saved.clone()
-        };
-        let kept = match synced {
-            Ok(()) => self.save_as(saved.clone()).await,
-            failed => failed,
-        };
-        match kept {
-            Ok(()) => {
-                self.ended = Some(saved);
-                true
-            }
-            Err(failure) => {
-                self.disk_is_full(failure.to_string());
-                false
-            }
-        }
-    }
-
-    /// Keeps what came, for the next start.
-    async fn leave(&mut self) {
-        self.parts.clear();
-        if let Some(written) = unfinished(&mut self.disk).await {
-            self.wrote(written);
-        }
-        self.full = None;
-        self.write(true);
-        if let Some(written) = unfinished(&mut self.disk).await {
-            self.wrote(written);
-        }
-        if let Err(failure) = self.save().await {
-            tracing::warn!(run = %self.saved.id, %failure, "where a run stands is not kept");
-        }
     }
 
     /// The targets that took longest, by name.
@@ -740,22 +376,6 @@ impl Actor {
             }
         }
         self.told.view.send_replace(Arc::new(view));
-    }
-}
-
-/// Waits for what is being written; for ever when nothing is.
-async fn written(disk: &mut Disk) -> Option<Written> {
-    match disk {
-        Disk::Busy(handle) => handle.await.ok(),
-        Disk::Idle(_) | Disk::Nobody => std::future::pending().await,
-    }
-}
-
-/// Waits for what is being written, if anything is.
-async fn unfinished(disk: &mut Disk) -> Option<Written> {
-    match disk {
-        Disk::Busy(handle) => handle.await.ok(),
-        Disk::Idle(_) | Disk::Nobody => None,
     }
 }
 
