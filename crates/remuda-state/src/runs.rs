@@ -2,7 +2,7 @@
 //!
 //! The run itself, its targets and its records are not here; only who carries it out and who has
 //! the second copy, so that at every time one control node at most may say how it goes. It follows
-//! the configuration manager of PacificA (Lin et al., 2008): the one with the second copy takes over
+//! the configuration manager of `PacificA` (Lin et al., 2008): the one with the second copy takes over
 //! by a change that names the revision it has seen, and so does the coordinator that goes on
 //! without a second copy; one of them wins.
 

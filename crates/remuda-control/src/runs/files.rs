@@ -132,7 +132,7 @@ mod tests {
             fs::create_dir(dir.path()).expect("it is made");
         }
         let [from, to] = dirs;
-        let bytes: Vec<u8> = (0..PIECE * 2 + 5).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(PIECE * 2 + 5).collect();
         from.append(Growing::Records, 0, &bytes).expect("it is written");
         let end = from.length(Growing::Records).expect("it is there");
         let mut offset = 0;

@@ -74,7 +74,6 @@ impl Reading {
     }
 
     /// Whether that was all, or nobody listens.
-
     async fn blocks(
         &mut self,
         to: &mpsc::Sender<Result<Vec<Hosted>, Failure>>,

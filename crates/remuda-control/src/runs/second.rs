@@ -4,7 +4,7 @@
 //! What is not in both copies is shown to nobody, so that no answer that somebody saw is lost with
 //! one machine. Who keeps a run stands in the cluster's state; the coordinator may go on alone, and
 //! the standby may take over, only by a change of it, of which one is made. This is the scheme of
-//! PacificA (Lin et al., 2008).
+//! `PacificA` (Lin et al., 2008).
 
 use std::{collections::BTreeSet, io, time::Duration};
 
