@@ -284,3 +284,46 @@ fn configuration_shows_where_values_come_from() {
         assert_eq!(find(key), Some(json!({ "key": key, "value": value, "origin": origin })));
     }
 }
+
+#[test]
+fn a_parquet_file_is_there_whole_or_not_at_all() {
+    let record = |index: u32| {
+        json!({
+            "type": "record", "host": format!("web{index}"), "index": index, "outcome": "ok",
+            "status": 200, "started_ms": 1, "duration_us": 1, "attempts": 1, "body": "up",
+            "truncated": false,
+        })
+    };
+    let api = Api::serve(move |what, _body| match what {
+        "GET /v1/fanout/good/results?outcome=ok" => {
+            (200, format!("{}\n{}\n{{\"type\":\"end\"}}\n", record(0), record(1)))
+        }
+        "GET /v1/fanout/cut/results" => (200, format!("{}\n", record(0))),
+        _ => failure(404, "not_found", "no such run"),
+    });
+    let world = world(&api);
+    let there = || std::fs::read_dir(world.home()).unwrap().count();
+    for (run, code) in [("cut", 5), ("gone", 3)] {
+        let outcome = world.run(&["fanout", "results", run, "--parquet", "r.parquet"]);
+        assert_eq!(outcome.code, code, "{outcome:?}");
+        assert_eq!(there(), 0, "{run} leaves nothing");
+    }
+    let good = ["fanout", "results", "good", "--outcome", "ok", "--parquet", "r.parquet"];
+    let outcome = world.run(&good);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("r.parquet: 2 records, "), "{outcome:?}");
+    let bytes = std::fs::read(world.home().join("r.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    assert_eq!(there(), 1);
+
+    let piped = ["fanout", "results", "good", "--outcome", "ok", "--parquet", "-"];
+    let piped = world.command(&piped).output().unwrap();
+    assert!(piped.status.success() && piped.stderr.is_empty(), "{piped:?}");
+    assert_eq!(piped.stdout, bytes);
+
+    let outcome = world.run(&["fanout", "results", "good", "--parquet", "/dev/null"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("hint: `--parquet -`"), "{}", outcome.stderr);
+    let outcome = world.run(&["fanout", "results", "good", "--csv", "--parquet", "r.parquet"]);
+    assert_eq!(outcome.code, 2);
+}
