@@ -149,6 +149,13 @@ impl Runs {
         self.entries().keys().cloned().collect()
     }
 
+    /// How each run stands, and how many bytes of records it has.
+    pub(crate) fn each(&self, mut look: impl FnMut(&RunView, u64)) {
+        for entry in self.entries().values() {
+            look(&entry.told.view.borrow(), *entry.told.length.borrow());
+        }
+    }
+
     fn active(&self) -> usize {
         let entries = self.entries();
         entries.values().filter(|entry| !entry.told.view.borrow().state.has_ended()).count()
@@ -194,6 +201,12 @@ impl Control {
     ///
     /// The run may be created when the future is dropped; never a part of it.
     pub async fn create_run(&self, new: NewRun) -> Result<RunView, Failure> {
+        let made = self.make_run(new).await;
+        self.shared.stats.runs.asked(&made);
+        made
+    }
+
+    async fn make_run(&self, new: NewRun) -> Result<RunView, Failure> {
         let NewRun { id, spec, targets, secrets } = new;
         let checked = check(&spec, &secrets)?;
         let (targets, checked) = blocking(move || (check_targets(&checked, &targets), targets))

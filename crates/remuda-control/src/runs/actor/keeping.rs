@@ -46,6 +46,7 @@ impl Actor {
     }
 
     pub(super) fn keep(&mut self, record: Record) {
+        self.control.shared.stats.runs.settled(record.outcome);
         self.summary.add(&record);
         self.waiting_bytes += 128 + record.body.len() + record.stderr.len();
         self.waiting.push(record);
