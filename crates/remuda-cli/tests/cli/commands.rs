@@ -258,6 +258,36 @@ fn some_of_several_status_changes_may_fail() {
 }
 
 #[test]
+fn a_selector_changes_the_status_of_many() {
+    let api = Api::serve(|what, _body| match what {
+        "PUT /v1/nodes/a/status" | "PUT /v1/nodes/bb/status" => (204, String::new()),
+        "PUT /v1/nodes/c/status" => failure(503, "not_connected", "no link to c"),
+        what => nodes(what),
+    });
+    let world = world(&api);
+    let outcome = world.run(&["node", "standby", "--on", "gpu"]);
+    assert_eq!(outcome.stdout, "a | asked to be standby\n");
+    assert_eq!(outcome.stderr, "c: no link to c\n1 ok, 1 failed, 2 nodes\n");
+    assert_eq!(outcome.code, 7);
+    let outcome = world.run(&["node", "ready", "--all", "--parallel", "1", "--json"]);
+    let lines = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    assert_eq!(lines[0], json!({ "node": "a", "asked": "ready" }));
+    assert_eq!(lines[1], json!({ "node": "bb", "asked": "ready" }));
+    assert_eq!(lines[2]["error"]["kind"], "not_connected", "{lines:?}");
+    assert_eq!((lines.len(), outcome.code), (3, 7));
+    let outcome = world.run(&["node", "stop", "--on", "status==standby"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "bb | asked to be stopped\n"));
+    assert_eq!(world.run(&["node", "stop", "--on", "none"]).code, 3, "nobody is meant");
+
+    let asked = api.asked().len();
+    for wrong in [&["node", "stop"][..], &["node", "stop", "a", "--all"]] {
+        assert_eq!(world.run(wrong).code, 2, "{wrong:?}");
+    }
+    assert_eq!(api.asked().len(), asked, "nothing was asked");
+}
+
+#[test]
 fn configuration_shows_where_values_come_from() {
     let world = World::new().set("REMUDA_LABELS", "gpu").set("REMUDA_JOIN", "h");
     world.file("remuda.toml", "name = \"web1\"\n");
