@@ -48,7 +48,7 @@ use self::{
     dir::{RunDir, Saved},
     reading::Reading,
     standby::Copies,
-    takeover::is_kept_by,
+    takeover::{is_kept_by, removed},
 };
 use crate::Control;
 
@@ -153,6 +153,14 @@ impl Runs {
     pub(crate) fn each(&self, mut look: impl FnMut(&RunView, u64)) {
         for entry in self.entries().values() {
             look(&entry.told.view.borrow(), *entry.told.length.borrow());
+        }
+    }
+
+    /// Forgets a run, unless another one of its name is there by now.
+    fn forget(&self, run: &RunId, entry: &Arc<Entry>) {
+        let mut entries = self.entries();
+        if entries.get(run).is_some_and(|present| Arc::ptr_eq(present, entry)) {
+            entries.remove(run);
         }
     }
 
@@ -264,9 +272,12 @@ impl Control {
         let (control, (reply, answer)) = (self.clone(), oneshot::channel());
         // What is on disk is carried out, even when nobody waits for the answer any more.
         self.shared.supervisor.spawn("new run", async move {
+            let of = Arc::clone(&entry);
             let made = control.begin_run((entry, orders), saved, targets, secrets).await;
             if made.is_err() {
-                control.shared.runs.entries().remove(&id);
+                // If it cannot be freed now, it is found to be nobody's later.
+                drop(control.unclaim(&id, &of).await);
+                control.shared.runs.forget(&id, &of);
             }
             drop(reply.send(made));
         });
@@ -484,6 +495,21 @@ impl Control {
         self.run_here(run)
     }
 
+    /// Frees the name of a run of this node.
+    async fn unclaim(&self, run: &RunId, entry: &Entry) -> Result<(), Failure> {
+        let state = self.shared.replica.state();
+        match state.run(run) {
+            Some(record)
+                if entry.incarnation.is_some()
+                    && is_kept_by(&state, &self.shared.me, run, entry) =>
+            {
+                let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
+                self.propose(change, CHANGE).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn remove_run_here(&self, run: &RunId) -> Result<RunView, Failure> {
         let entry = self.shared.runs.entry(run)?;
         let view = self.run_here(run)?;
@@ -493,17 +519,9 @@ impl Control {
                 .code("run_active")
                 .hint(format!("`remuda fanout cancel {run}` ends it")));
         }
-        let record = self.shared.replica.state().run(run).cloned();
-        if let Some(record) = record {
-            let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
-            self.propose(change, CHANGE).await?;
-        }
-        let dir = entry.dir.clone();
-        let removed = blocking(move || dir.remove()).await;
-        removed
-            .map_err(|error| Failure::internal(&error))?
-            .map_err(|error| disk_failure(&error))?;
-        self.shared.runs.entries().remove(run);
+        self.unclaim(run, &entry).await?;
+        removed(entry.dir.clone()).await.map_err(|error| disk_failure(&error))?;
+        self.shared.runs.forget(run, &entry);
         Ok(view)
     }
 }

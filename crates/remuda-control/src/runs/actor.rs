@@ -240,7 +240,10 @@ impl Actor {
             (RunChange::Resume, _) => return Ok(()),
         }
         self.tell_hold();
-        self.save().await?;
+        match self.save().await {
+            Err(failure) if change == RunChange::Cancel => self.note_cancelled(failure).await?,
+            saved => saved?,
+        }
         self.publish();
         if self.second.all_counts(CONFIRM).await {
             return Ok(());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `run.json` | what the run is and where it stands, written whole |
 //! | `targets` | its targets, one a line, written once |
+//! | `going` | nothing; it is called `cancelled` when the run was and the disk is full |
 //! | `secrets.json` | what nobody may read, until the run has ended |
 //! | `given` | with `at_most_once`: which contacts were given to workers |
 //! | `records` | the records, in the order in which they came |
@@ -131,6 +132,7 @@ impl RunDir {
             writeln!(file, "{}", target.to_line())?;
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        private(&self.0.join("going"))?;
         let mut file = private(&self.0.join("secrets.json"))?;
         file.write_all(&serde_json::to_vec(secrets)?)?;
         file.sync_all()?;
@@ -147,9 +149,21 @@ impl RunDir {
         File::open(&self.0)?.sync_all()
     }
 
+    /// Notes that the run was cancelled, which takes no room on the disk.
+    pub(super) fn note_cancelled(&self) -> io::Result<()> {
+        match fs::rename(self.0.join("going"), self.0.join("cancelled")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    }
+
     /// Where the run stands.
     pub(super) fn load(&self) -> io::Result<Saved> {
-        Ok(serde_json::from_slice(&fs::read(self.0.join("run.json"))?)?)
+        let mut saved: Saved = serde_json::from_slice(&fs::read(self.0.join("run.json"))?)?;
+        if self.0.join("cancelled").exists() {
+            saved.given_up.get_or_insert(TroubleKind::Cancelled);
+        }
+        Ok(saved)
     }
 
     /// The targets.
@@ -274,7 +288,7 @@ pub(super) fn all(runs: &Path) -> io::Result<(Vec<(RunDir, Saved)>, usize)> {
     for entry in entries {
         let path = entry?.path();
         if is_hidden(&path) {
-            fs::remove_dir_all(&path)?;
+            remove_leftover(&path);
             continue;
         }
         let dir = RunDir(path);
@@ -292,6 +306,13 @@ pub(super) fn all(runs: &Path) -> io::Result<(Vec<(RunDir, Saved)>, usize)> {
 /// Whether something is half made or half removed.
 pub(super) fn is_hidden(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(HIDDEN))
+}
+
+/// Removes what is half made or half removed.
+pub(super) fn remove_leftover(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "a leftover stays");
+    }
 }
 
 /// A new file that only the agent may read.
@@ -337,6 +358,19 @@ mod tests {
             dir.remove().expect("it is removed");
         }
         assert_eq!(fs::read_dir(home.path()).expect("it is there").count(), 0);
+    }
+
+    #[test]
+    fn a_run_is_cancelled_without_room_on_the_disk() {
+        let home = tempfile::tempdir().expect("a directory");
+        let saved = saved("a");
+        let dir = RunDir::of(home.path(), &saved.id);
+        dir.create(&saved, &[], &Secrets::default()).expect("it is made");
+        assert_eq!(dir.load().expect("it is read").given_up, None);
+        for _ in 0..2 {
+            dir.note_cancelled().expect("it is noted");
+            assert_eq!(dir.load().expect("it is read").given_up, Some(TroubleKind::Cancelled));
+        }
     }
 
     #[test]

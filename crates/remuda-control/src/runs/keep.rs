@@ -38,15 +38,23 @@ const SETTLE: Duration = Duration::from_secs(5);
 impl Control {
     /// Takes up the runs of an earlier start.
     pub(crate) async fn keep_runs(self) {
-        let dir = self.shared.runs.dir.clone();
-        let found = blocking(move || dir::all(&dir)).await.map_err(io::Error::other);
-        match found.and_then(|found| found) {
-            Ok((found, _unreadable)) => {
-                for (dir, saved) in found {
-                    self.take_up_run(dir, saved).await;
-                }
+        let stop = self.shared.supervisor.token();
+        let (base, cap) = (Duration::from_millis(200), Duration::from_secs(10));
+        let mut backoff = Backoff::new(base, cap, seed());
+        let found = loop {
+            let dir = self.shared.runs.dir.clone();
+            let found = blocking(move || dir::all(&dir)).await.map_err(io::Error::other);
+            match found.and_then(|found| found) {
+                Ok((found, _unreadable)) => break found,
+                Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
             }
-            Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(backoff.next_delay()) => (),
+            }
+        };
+        for (dir, saved) in found {
+            self.take_up_run(dir, saved).await;
         }
         self.shared.runs.known.send_replace(true);
         tokio::join!(self.keep_ready(), self.sweep(), self.keep_places(), self.keep_copies());
@@ -131,7 +139,7 @@ impl Control {
                 match stopped {
                     Stopped::Ended | Stopped::ShuttingDown => return,
                     Stopped::Displaced => {
-                        if let Err(error) = control.let_go(&id).await {
+                        if let Err(error) = control.let_go(&id, &entry).await {
                             tracing::warn!(run = %id, %error, "the files of a run stay");
                         }
                         entry.told.up.send_replace(true);

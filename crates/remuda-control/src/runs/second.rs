@@ -174,6 +174,7 @@ pub(super) fn second(
         dir,
         here: of,
         standing,
+        of: None,
         refused: BTreeSet::new(),
         away: None,
         is_unsure: false,
@@ -191,6 +192,8 @@ pub(super) struct Keeper {
     dir: RunDir,
     here: watch::Receiver<Kept>,
     standing: watch::Sender<Standing>,
+    /// Whose copy [`Standing`] is about.
+    of: Option<NodeId>,
     /// Those that keep no copy, for now.
     refused: BTreeSet<NodeId>,
     /// Since when the standby is away.
@@ -232,9 +235,12 @@ impl Keeper {
         let (base, cap) = (Duration::from_millis(50), Duration::from_secs(2));
         let mut backoff = Backoff::new(base, cap, seed());
         let mut looks = Backoff::new(LOOK.0, LOOK.1, seed());
-        if !is_new && self.catch_up(&mut backoff).await.is_err() {
+        // A second copy may have been proposed just before this node stopped.
+        self.is_unsure = !is_new;
+        if (!is_new || self.mine().is_none()) && self.catch_up(&mut backoff).await.is_err() {
             return;
         }
+        self.settle().await;
         loop {
             let Some(record) = self.mine() else {
                 self.standing.send_replace(Standing::Displaced);
@@ -242,24 +248,29 @@ impl Keeper {
             };
             let broken = match record.standby.clone() {
                 Some(standby) => self.with(&standby, record.revision).await,
-                None => match self.candidate() {
-                    Some(standby) => self.make(&standby, record.revision).await,
-                    None if self.is_unsure => Broken::Moved,
-                    None => {
+                None if self.is_unsure => Broken::Moved,
+                None => {
+                    let Some(standby) = self.candidate() else {
                         self.standing.send_replace(Standing::Alone);
-                        if self.pause(LOOK.0 + looks.next_delay(), Some(&record)).await.is_err() {
+                        let delay = LOOK.0 + looks.next_delay();
+                        if self.pause(delay, Some(&record)).await.is_err() {
                             return;
                         }
                         self.refused.clear();
                         continue;
-                    }
-                },
+                    };
+                    self.make(&standby, record.revision).await
+                }
             };
             match broken {
                 Broken::Over => return,
                 Broken::Registered => {
                     looks.reset();
                     backoff.reset();
+                    // The change is made, but this node may not know it yet.
+                    if self.catch_up(&mut backoff).await.is_err() {
+                        return;
+                    }
                     continue;
                 }
                 Broken::Moved => {
@@ -291,17 +302,17 @@ impl Keeper {
 
     /// Copies to the standby of the run, and goes on without it when it is away too long.
     async fn with(&mut self, standby: &NodeId, revision: Revision) -> Broken {
-        let there = match *self.standing.borrow() {
-            Standing::With(there) | Standing::Making(there) => there,
-            _ => Kept::default(),
-        };
         self.is_unsure = false;
-        self.standing.send_replace(Standing::With(there));
-        let began = Instant::now();
+        let is_its = self.of.as_ref() == Some(standby);
+        self.standing.send_modify(|standing| {
+            *standing = match *standing {
+                Standing::With(there) | Standing::Making(there) if is_its => Standing::With(there),
+                _ => Standing::Unknown,
+            };
+        });
         let broken = self.copy(standby, None).await;
-        let since = *self.away.get_or_insert(began);
         let is_over = match broken {
-            Broken::Lost(_) => since.elapsed() >= PATIENCE,
+            Broken::Lost(_) => self.away.get_or_insert_with(Instant::now).elapsed() >= PATIENCE,
             Broken::Differs => true,
             _ => false,
         };
@@ -433,6 +444,7 @@ impl Keeper {
                 Err(broken) => return broken,
             };
             rounds += 1;
+            self.of = Some(standby.clone());
             match new {
                 None => {
                     self.away = None;

@@ -50,7 +50,7 @@ pub(super) struct Copies {
 #[derive(Debug, Default)]
 pub(super) struct Place {
     /// Held by whoever writes, removes or moves something.
-    pub(super) turn: Turns<()>,
+    pub(super) turn: Arc<Turns<()>>,
     /// The number of the newest stream; older ones write no more.
     newest: AtomicU64,
     /// How many streams there are.
@@ -87,7 +87,7 @@ impl Copies {
             let name = entry.file_name();
             match name.to_str().and_then(|name| name.parse().ok()) {
                 Some(run) => runs.push(run),
-                None if dir::is_hidden(&entry.path()) => fs::remove_dir_all(entry.path())?,
+                None if dir::is_hidden(&entry.path()) => dir::remove_leftover(&entry.path()),
                 None => {}
             }
         }
@@ -205,13 +205,19 @@ impl Writer<'_> {
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> Result<T, Failure> {
         let done = async {
-            let _turn = self.place.turn.lock().await;
+            let turn = Arc::clone(&self.place.turn).lock_owned().await;
             self.control.may_write(&self.run, &self.origin)?;
             if self.place.newest.load(Ordering::SeqCst) != self.number {
                 let text = "a newer stream writes this copy";
                 return Err(Failure::new(ErrorKind::Conflict, text).code("run_moved"));
             }
-            let done = blocking(work).await.map_err(|error| Failure::internal(&error))?;
+            // The turn lasts as long as the work, also when nobody waits for it any more.
+            let done = blocking(move || {
+                let done = work();
+                drop(turn);
+                done
+            });
+            let done = done.await.map_err(|error| Failure::internal(&error))?;
             done.map_err(|error| disk_failure(&error))
         };
         let mut done = Box::pin(done);

@@ -1,7 +1,12 @@
 //! Runs that change their coordinator: taken over from a control node that is lost, given up to one
 //! that has taken over.
 
-use std::{io, path::PathBuf, sync::atomic::Ordering, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use remuda_model::{NodeId, RunId};
 use remuda_runtime::blocking;
@@ -38,6 +43,8 @@ enum Step {
     Forget(RunId),
     /// It is this node's, which has nothing of it.
     Waive(RunId, RunRecord),
+    /// This node has no second copy of it.
+    Decline(RunId, RunRecord),
 }
 
 impl Control {
@@ -81,9 +88,10 @@ impl Control {
             let taken = match &step {
                 Step::TakeOver(run, record) => self.take_over(run, record).await,
                 Step::Adopt(run) => self.adopt(run).await,
-                Step::GiveUp(run) => self.let_go(run).await,
+                Step::GiveUp(run) => self.give_up_run(run).await,
                 Step::Forget(run) => self.forget_copy(run).await,
                 Step::Waive(run, record) => self.waive(run, record).await,
+                Step::Decline(run, record) => self.decline(run, record).await,
             };
             if let Err(error) = taken {
                 tracing::warn!(?step, %error, "a run stays where it is");
@@ -116,6 +124,12 @@ impl Control {
             record.coordinator == *me && !entries.contains_key(*run) && !copies.contains(run)
         });
         steps.extend(nothing.map(|(run, record)| Step::Waive(run.clone(), record.clone())));
+        let missing = state.runs().filter(|(run, record)| {
+            record.standby.as_ref() == Some(me)
+                && record.coordinator != *me
+                && !copies.contains(run)
+        });
+        steps.extend(missing.map(|(run, record)| Step::Decline(run.clone(), record.clone())));
         steps
     }
 
@@ -123,12 +137,13 @@ impl Control {
         if self.shared.runs.copies.found(run).is_none() {
             return Ok(());
         }
-        self.hand_to(run, record, &self.shared.me).await?;
+        self.put_run(run, record, &self.shared.me).await?;
         tracing::info!(%run, "takes over a run whose coordinator is lost");
         self.adopt(run).await
     }
 
-    async fn hand_to(&self, run: &RunId, record: &RunRecord, node: &NodeId) -> io::Result<()> {
+    /// Says that this node keeps the run, and no other.
+    async fn put_run(&self, run: &RunId, record: &RunRecord, node: &NodeId) -> io::Result<()> {
         let change = Change::PutRun {
             run: run.clone(),
             incarnation: record.incarnation,
@@ -188,23 +203,51 @@ impl Control {
     /// Gives a run of which nothing is here to the node with its second copy, if there is one.
     async fn waive(&self, run: &RunId, record: &RunRecord) -> io::Result<()> {
         let dir: PathBuf = self.shared.runs.dir.join(run.as_str());
-        if self.shared.runs.entry(run).is_ok() {
+        let is_here = self.shared.runs.entry(run).is_ok();
+        if is_here || self.shared.runs.copies.found(run).is_some() {
             return Ok(());
         }
         tracing::warn!(%run, dir = %dir.display(), "nothing can be read of a run that was here");
         if let Some(standby) = &record.standby {
-            return self.hand_to(run, record, standby).await;
+            return self.put_run(run, record, standby).await;
+        }
+        // What cannot be read today may be read by another version, or after a repair.
+        if dir.exists() {
+            return Ok(());
         }
         let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
         self.propose(change, AGREE).await.map(drop).map_err(io::Error::other)
     }
 
-    /// Forgets what is here of a run.
-    pub(super) async fn let_go(&self, run: &RunId) -> io::Result<()> {
+    /// Says that this node has no second copy of a run.
+    async fn decline(&self, run: &RunId, record: &RunRecord) -> io::Result<()> {
+        if self.shared.runs.copies.found(run).is_some() {
+            return Ok(());
+        }
+        tracing::warn!(%run, "the second copy of a run is lost");
+        if self.shared.replica.state().node(&record.coordinator).is_some() {
+            return self.put_run(run, record, &record.coordinator).await;
+        }
+        // Nobody has it any more.
+        let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
+        self.propose(change, AGREE).await.map(drop).map_err(io::Error::other)
+    }
+
+    /// Forgets a run that nobody carries out here.
+    async fn give_up_run(&self, run: &RunId) -> io::Result<()> {
         let Ok(entry) = self.shared.runs.entry(run) else { return Ok(()) };
+        let state = self.shared.replica.state();
+        if !entry.orders.is_closed() || is_kept_by(&state, &self.shared.me, run, &entry) {
+            return Ok(());
+        }
+        self.let_go(run, &entry).await
+    }
+
+    /// Forgets what is here of a run.
+    pub(super) async fn let_go(&self, run: &RunId, entry: &Arc<Entry>) -> io::Result<()> {
         tracing::info!(%run, "a run is kept by others, or was removed");
         removed(entry.dir.clone()).await?;
-        self.shared.runs.entries().remove(run);
+        self.shared.runs.forget(run, entry);
         Ok(())
     }
 
@@ -216,8 +259,16 @@ impl Control {
             }
             let Ok(entry) = self.shared.runs.entry(&run) else { continue };
             let state = self.shared.replica.state();
-            let has_none = state.run(&run).is_some_and(|record| record.standby.is_none());
-            if !has_none || !entry.told.view.borrow().state.has_ended() {
+            let Some(record) = state.run(&run) else { continue };
+            if let Some(standby) = &record.standby
+                && state.node(standby).is_none()
+                && is_kept_by(&state, &self.shared.me, &run, &entry)
+            {
+                // Seen again at the next look.
+                drop(self.put_run(&run, record, &self.shared.me).await);
+                continue;
+            }
+            if record.standby.is_some() || !entry.told.view.borrow().state.has_ended() {
                 continue;
             }
             let here = Kept { saves: 1, given: 0, records: *entry.told.length.borrow() };
@@ -237,7 +288,8 @@ pub(super) fn is_kept_by(state: &ClusterState, me: &NodeId, run: &RunId, entry: 
         .is_some_and(|record| record.incarnation == incarnation && record.coordinator == *me)
 }
 
-async fn removed(dir: RunDir) -> io::Result<()> {
+/// Removes a directory, unless it is gone already.
+pub(super) async fn removed(dir: RunDir) -> io::Result<()> {
     let removed = blocking(move || match dir.remove() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

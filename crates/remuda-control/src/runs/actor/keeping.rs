@@ -37,6 +37,13 @@ impl Actor {
         self.save_as(self.saved.clone()).await
     }
 
+    /// Keeps that the run is cancelled, though the disk is full.
+    pub(super) async fn note_cancelled(&mut self, failure: Failure) -> Result<(), Failure> {
+        let dir = self.dir.clone();
+        let noted = blocking(move || dir.note_cancelled()).await;
+        if matches!(noted, Ok(Ok(()))) { Ok(()) } else { Err(failure) }
+    }
+
     pub(super) async fn save_as(&mut self, saved: Saved) -> Result<(), Failure> {
         let dir = self.dir.clone();
         let done = blocking(move || dir.save(&saved)).await;
