@@ -132,7 +132,7 @@ impl RunDir {
             writeln!(file, "{}", target.to_line())?;
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        private(&self.0.join("going"))?;
+        self.note_going()?;
         let mut file = private(&self.0.join("secrets.json"))?;
         file.write_all(&serde_json::to_vec(secrets)?)?;
         file.sync_all()?;
@@ -151,8 +151,9 @@ impl RunDir {
 
     /// Notes that the run was cancelled, which takes no room on the disk.
     pub(super) fn note_cancelled(&self) -> io::Result<()> {
-        match fs::rename(self.0.join("going"), self.0.join("cancelled")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        let cancelled = self.0.join("cancelled");
+        match fs::rename(self.0.join("going"), &cancelled) {
+            Err(_) if cancelled.exists() => Ok(()),
             renamed => renamed,
         }
     }
@@ -252,6 +253,11 @@ impl RunDir {
     /// Whether a run that has ended was confirmed to have: then it has no secrets any more.
     pub(super) fn is_tidy(&self) -> bool {
         !self.0.join("secrets.json").exists()
+    }
+
+    /// Makes what [`note_cancelled`](Self::note_cancelled) needs.
+    pub(super) fn note_going(&self) -> io::Result<()> {
+        private(&self.0.join("going")).map(drop)
     }
 
     /// Makes it another directory.

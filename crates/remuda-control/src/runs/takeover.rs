@@ -177,6 +177,7 @@ impl Control {
                 // It could not be read, or it would be a run.
                 to.remove()?;
             }
+            from.note_going()?;
             from.rename(&to)?;
             Ok::<_, io::Error>((to, saved))
         });
