@@ -6,8 +6,12 @@
 #![expect(dead_code, reason = "only the schemas of these types are used")]
 
 mod run;
+mod spec;
 
-pub(crate) use self::run::{Diff, Groups, Header, Outcome, Run, Trouble};
+pub(crate) use self::{
+    run::{Diff, Groups, Header, Outcome, Run, Trouble},
+    spec::{RunSecrets, RunSpec},
+};
 
 use std::collections::BTreeMap;
 

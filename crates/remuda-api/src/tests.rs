@@ -10,6 +10,7 @@ mod live;
 mod metrics;
 mod node;
 mod played;
+mod runs;
 mod schedules;
 mod schema;
 mod streams;

@@ -218,7 +218,7 @@ impl Control {
             proxies: Proxies::default(),
             relayed: Relayed::default(),
             links: Links::default(),
-            runs: Runs::new(data_dir.join("runs")),
+            runs: Runs::new(&data_dir),
             history: History::default(),
             bus: Arc::new(Bus::new()),
             supervisor,

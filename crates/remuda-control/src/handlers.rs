@@ -9,8 +9,8 @@ use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role, Transport};
 use remuda_runtime::wall_ms;
 use remuda_state::{Certificate, Change, Scope};
 use remuda_wire::message::{
-    ANNOUNCE, CLIENT, CONTROL, EVENTS, JOIN, RAFT, RELAY, RELAY_UP, RUNS, SESSION, client, control,
-    join,
+    ANNOUNCE, CLIENT, CONTROL, COPY, EVENTS, JOIN, RAFT, RELAY, RELAY_UP, RUNS, SESSION, client,
+    control, join,
 };
 
 use crate::{Consistency, Control, membership::Asked, removal::removed};
@@ -54,6 +54,7 @@ impl Control {
         route!(RELAY, CONTROLS, serve_relay);
         route!(RELAY_UP, CONTROLS, serve_relay_up);
         route!(RUNS, CONTROLS, serve_runs);
+        route!(COPY, CONTROLS, serve_copy);
         route!(EVENTS, READERS, serve_events);
         route!(CLIENT, CLIENTS, serve_client);
         route!(JOIN, NODES, serve_join);

@@ -5,12 +5,13 @@
 
 mod owned;
 mod requests;
+mod runs;
 
 use remuda_model::{ClassName, VERSION};
 use remuda_runtime::metrics::Page;
 
 pub(crate) use self::owned::Owned;
-use self::requests::Requests;
+use self::{requests::Requests, runs::Runs};
 use crate::Control;
 
 /// What a control node counts.
@@ -18,6 +19,7 @@ use crate::Control;
 pub(crate) struct Stats {
     pub requests: Requests,
     pub owned: Owned,
+    pub runs: Runs,
 }
 
 /// The classes that have a label of their own; all others are `other`.
@@ -53,12 +55,14 @@ impl Classes {
 
 impl Stats {
     pub(crate) fn new<'a>(classes: impl Iterator<Item = &'a ClassName> + Clone) -> Self {
-        Self { requests: Requests::new(classes.clone()), owned: Owned::new(classes) }
+        let (requests, owned) = (Requests::new(classes.clone()), Owned::new(classes));
+        Self { requests, owned, runs: Runs::new() }
     }
 }
 
 impl Control {
-    /// Writes what is known of this control node, its links and the workers that it owns.
+    /// Writes what is known of this control node, its links, the workers that it owns, and the runs
+    /// that it coordinates.
     pub fn write_metrics(&self, page: &mut Page) {
         page.gauge("remuda_build_info", "1, with the version that runs.")
             .sample(&[("version", VERSION)], 1);
@@ -66,6 +70,7 @@ impl Control {
         self.write_cluster(page);
         self.write_owned(page);
         self.shared.stats.requests.write(page);
+        self.write_runs(page);
         remuda_link::write_metrics(page);
         self.write_rtt(page);
     }

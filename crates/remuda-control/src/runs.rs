@@ -3,56 +3,63 @@
 //! The coordinator keeps what it needs in a directory of its own (`dir`), so that a run goes on
 //! after a restart: targets without a record are contacted then, or with `at_most_once` end as
 //! `unknown` if they may have been. Results never enter the Raft log.
+//!
+//! Where there is another control node, that has a second copy (`second`, `standby`) and takes the
+//! run over when the coordinator is lost (`takeover`).
 
 mod actor;
 mod dir;
 mod ended;
+mod files;
+mod keep;
 mod parts;
 mod reading;
 mod records;
 mod remote;
+mod second;
 mod share;
 mod sites;
+mod standby;
+mod takeover;
 
 use std::{
     collections::BTreeMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use remuda_model::{
     ErrorKind, Failure, NodeId, NodeView, RunId,
-    run::{Outcome, Record, RunSpec, RunState, RunView, Secrets, Trouble, TroubleKind},
+    run::{RunSpec, RunState, RunView, Secrets},
 };
-use remuda_run::{Filter, HandOut, Summary, Target, check, check_targets};
-use remuda_runtime::{Backoff, blocking, wall_ms};
+use remuda_run::{Filter, Summary, Target, check, check_targets};
+use remuda_runtime::{blocking, wall_ms};
+use remuda_state::Change;
 use remuda_wire::message::runs::Call;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 pub use self::{actor::RunChange, reading::RecordStream};
 use self::{
-    actor::{Actor, Order, Setup, Stopped, Told, is_ready, view_of},
+    actor::{Order, Told, view_of},
     dir::{RunDir, Saved},
     reading::Reading,
+    standby::Copies,
+    takeover::{is_kept_by, removed},
 };
-use crate::{Consistency, Control, control::seed};
+use crate::Control;
 
 /// Runs that are carried out at a time; more are refused.
 const MAX_ACTIVE: usize = 256;
 /// The most contacts of a run.
 const MAX_CONTACTS: usize = 4_000_000;
-/// Ended runs that are kept, for how long, and how many bytes of them.
-const KEPT: usize = 1000;
-const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
-const KEPT_BYTES: u64 = 10 << 30;
-/// How often is looked for runs that are kept long enough.
-const SWEEP: Duration = Duration::from_mins(10);
-/// How long a run may take to do what it was told.
+/// The level from which on the state says who keeps a run.
+const CLAIMS: u16 = 2;
+/// How long a run may take to do what it was told, and the control nodes to agree on it.
 const CHANGE: Duration = Duration::from_secs(10);
 /// How long somebody waits for the runs of an earlier start to be known.
 const KNOWN: Duration = Duration::from_secs(10);
@@ -81,10 +88,11 @@ pub struct FoundRuns {
     pub unreachable: Vec<NodeId>,
 }
 
-/// The runs that this control node coordinates.
+/// The runs that this control node coordinates, and the copies of those of others.
 #[derive(Debug)]
 pub(crate) struct Runs {
     dir: PathBuf,
+    copies: Copies,
     entries: Mutex<BTreeMap<RunId, Arc<Entry>>>,
     /// Whether those of an earlier start are among them.
     known: watch::Sender<bool>,
@@ -97,6 +105,8 @@ pub(crate) struct Runs {
 #[derive(Debug)]
 struct Entry {
     dir: RunDir,
+    /// Tells it from an earlier or later one of the same name; none at a lower level.
+    incarnation: Option<u64>,
     sites: usize,
     told: Arc<Told>,
     orders: mpsc::Sender<Order>,
@@ -104,10 +114,12 @@ struct Entry {
 }
 
 impl Runs {
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    /// Kept below this directory.
+    pub(crate) fn new(control_dir: &Path) -> Self {
         let ready = watch::Sender::new(Arc::default());
         let known = watch::Sender::new(true);
-        Self { dir, entries: Mutex::default(), known, ready, begun: Notify::new() }
+        let (dir, copies) = (control_dir.join("runs"), Copies::new(control_dir.join("copies")));
+        Self { dir, copies, entries: Mutex::default(), known, ready, begun: Notify::new() }
     }
 
     /// From now on those of an earlier start are to be read first.
@@ -134,12 +146,23 @@ impl Runs {
         self.entries().get(run).cloned().ok_or_else(|| unknown_run(run))
     }
 
-    fn views(&self) -> Vec<RunView> {
-        self.entries().values().map(|entry| RunView::clone(&entry.told.view.borrow())).collect()
+    fn ids(&self) -> Vec<RunId> {
+        self.entries().keys().cloned().collect()
     }
 
-    fn view(&self, run: &RunId) -> Result<RunView, Failure> {
-        Ok(RunView::clone(&self.entry(run)?.told.view.borrow()))
+    /// How each run stands, and how many bytes of records it has.
+    pub(crate) fn each(&self, mut look: impl FnMut(&RunView, u64)) {
+        for entry in self.entries().values() {
+            look(&entry.told.view.borrow(), *entry.told.length.borrow());
+        }
+    }
+
+    /// Forgets a run, unless another one of its name is there by now.
+    fn forget(&self, run: &RunId, entry: &Arc<Entry>) {
+        let mut entries = self.entries();
+        if entries.get(run).is_some_and(|present| Arc::ptr_eq(present, entry)) {
+            entries.remove(run);
+        }
     }
 
     fn active(&self) -> usize {
@@ -187,6 +210,12 @@ impl Control {
     ///
     /// The run may be created when the future is dropped; never a part of it.
     pub async fn create_run(&self, new: NewRun) -> Result<RunView, Failure> {
+        let made = self.make_run(new).await;
+        self.shared.stats.runs.asked(&made);
+        made
+    }
+
+    async fn make_run(&self, new: NewRun) -> Result<RunView, Failure> {
         let NewRun { id, spec, targets, secrets } = new;
         let checked = check(&spec, &secrets)?;
         let (targets, checked) = blocking(move || (check_targets(&checked, &targets), targets))
@@ -215,8 +244,11 @@ impl Control {
             return Err(Failure::invalid(text).code("too_many_targets"));
         }
         let contacts = u32::try_from(contacts).map_err(|error| Failure::internal(&error))?;
+        let is_claimed = self.shared.replica.state().level() >= CLAIMS;
+        let incarnation = is_claimed.then(|| fastrand::u64(1..));
         let saved = Saved {
             id: id.clone(),
+            incarnation,
             spec,
             sites,
             targets: contacts,
@@ -224,6 +256,7 @@ impl Control {
             created_ms: wall_ms(),
             started_ms: None,
             ended_ms: None,
+            given_up: None,
             summary: None,
             slowest: Vec::new(),
         };
@@ -240,36 +273,94 @@ impl Control {
         let (control, (reply, answer)) = (self.clone(), oneshot::channel());
         // What is on disk is carried out, even when nobody waits for the answer any more.
         self.shared.supervisor.spawn("new run", async move {
-            let written = blocking(move || dir.create(&saved, &targets, &secrets)).await;
-            let written = written.map_err(|error| Failure::internal(&error));
-            let made = match written.and_then(|done| done.map_err(|error| disk_failure(&error))) {
-                Ok(()) => {
-                    control.carry_out(id.clone(), entry, orders);
-                    control.shared.runs.begun.notify_one();
-                    control.shared.runs.view(&id)
-                }
-                Err(failure) => {
-                    control.shared.runs.entries().remove(&id);
-                    Err(failure)
-                }
-            };
+            let of = Arc::clone(&entry);
+            let made = control.begin_run((entry, orders), saved, targets, secrets).await;
+            if made.is_err() {
+                // If it cannot be freed now, it is found to be nobody's later.
+                drop(control.unclaim(&id, &of).await);
+                control.shared.runs.forget(&id, &of);
+            }
             drop(reply.send(made));
         });
         answer.await.map_err(|error| Failure::internal(&error))?
     }
 
+    /// Claims the name of a run for this node, writes it down, and carries it out.
+    async fn begin_run(
+        &self,
+        (entry, orders): (Arc<Entry>, mpsc::Receiver<Order>),
+        saved: Saved,
+        targets: Vec<Target>,
+        secrets: Secrets,
+    ) -> Result<RunView, Failure> {
+        let id = saved.id.clone();
+        if let Some(incarnation) = saved.incarnation {
+            let (run, coordinator) = (id.clone(), self.shared.me.clone());
+            let (standby, if_revision) = (None, None);
+            let claim = Change::PutRun { run, incarnation, coordinator, standby, if_revision };
+            self.propose(claim, CHANGE).await?;
+        }
+        let dir = entry.dir.clone();
+        let written = blocking(move || dir.create(&saved, &targets, &secrets)).await;
+        written
+            .map_err(|error| Failure::internal(&error))?
+            .map_err(|error| disk_failure(&error))?;
+        let mut up = entry.told.up.subscribe();
+        self.carry_out(id.clone(), entry, orders, true);
+        self.shared.runs.begun.notify_one();
+        // What is acknowledged has its second copy, wherever there can be one.
+        let stop = self.shared.supervisor.token();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = timeout(CHANGE, up.wait_for(|up| *up)) => {}
+        }
+        self.run_here(&id)
+    }
+
     /// The id, unless a run has it at a control node that answers: whoever repeats a call whose
     /// answer was lost may do so at another one.
     async fn unused(&self, id: RunId) -> Result<RunId, Failure> {
+        let state = self.shared.replica.state();
+        if state.run(&id).is_some() {
+            return Err(run_exists(&id));
+        }
+        if state.level() >= CLAIMS {
+            return Ok(id);
+        }
         let (found, _silent) = self.runs_elsewhere(&Call::Show(id.clone())).await;
         if found.is_empty() { Ok(id) } else { Err(run_exists(&id)) }
+    }
+
+    /// The runs that this node carries out.
+    fn runs_here(&self) -> Vec<RunView> {
+        self.shared.runs.ids().iter().filter_map(|run| self.run_here(run).ok()).collect()
+    }
+
+    /// One of them. What is here of a run that another control node has taken over is none.
+    fn run_here(&self, run: &RunId) -> Result<RunView, Failure> {
+        let entry = self.shared.runs.entry(run)?;
+        let state = self.shared.replica.state();
+        // The state may be older than what is here, and say nothing of it yet.
+        if state.run(run).is_some() && !is_kept_by(&state, &self.shared.me, run, &entry) {
+            return Err(unknown_run(run));
+        }
+        let mut view = RunView::clone(&entry.told.view.borrow());
+        view.standby = state.run(run).and_then(|record| record.standby.clone());
+        Ok(view)
+    }
+
+    /// Waits until a run that was taken up is carried out again.
+    async fn is_up(&self, run: &RunId) -> bool {
+        let Ok(entry) = self.shared.runs.entry(run) else { return true };
+        let mut up = entry.told.up.subscribe();
+        timeout(KNOWN, up.wait_for(|up| *up)).await.is_ok()
     }
 
     /// The runs of all control nodes.
     pub async fn runs(&self) -> FoundRuns {
         let (mut runs, mut unreachable) = self.runs_elsewhere(&Call::List).await;
         match self.shared.runs.known().await {
-            Ok(()) => runs.extend(self.shared.runs.views()),
+            Ok(()) => runs.extend(self.runs_here()),
             Err(_) => unreachable.push(self.shared.me.clone()),
         }
         runs.sort_by(|a, b| b.created_ms.cmp(&a.created_ms).then_with(|| a.id.cmp(&b.id)));
@@ -284,7 +375,8 @@ impl Control {
     /// unknown, but a control node that may know it does not answer.
     pub async fn run(&self, run: &RunId) -> Result<RunView, Failure> {
         self.shared.runs.known().await?;
-        if let Ok(view) = self.shared.runs.view(run) {
+        self.is_up(run).await;
+        if let Ok(view) = self.run_here(run) {
             return Ok(view);
         }
         let (found, silent) = self.runs_elsewhere(&Call::Show(run.clone())).await;
@@ -363,6 +455,11 @@ impl Control {
         follow: bool,
     ) -> Result<RecordStream, Failure> {
         let entry = self.shared.runs.entry(run)?;
+        if !self.is_up(run).await {
+            let text =
+                format!("run `{run}` waits until the control nodes agree who carries it out");
+            return Err(Failure::new(ErrorKind::Unavailable, text).code("run_not_up"));
+        }
         let targets = entry.targets().await?;
         let (to, records) = RecordStream::channel();
         let reading = Reading {
@@ -396,188 +493,37 @@ impl Control {
                 return Err(Failure::new(ErrorKind::TimedOut, text));
             }
         }
-        self.shared.runs.view(run)
+        self.run_here(run)
+    }
+
+    /// Frees the name of a run of this node.
+    async fn unclaim(&self, run: &RunId, entry: &Entry) -> Result<(), Failure> {
+        let state = self.shared.replica.state();
+        match state.run(run) {
+            Some(record)
+                if entry.incarnation.is_some()
+                    && is_kept_by(&state, &self.shared.me, run, entry) =>
+            {
+                let change = Change::RemoveRun { run: run.clone(), if_revision: record.revision };
+                self.propose(change, CHANGE).await.map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn remove_run_here(&self, run: &RunId) -> Result<RunView, Failure> {
         let entry = self.shared.runs.entry(run)?;
-        let view = RunView::clone(&entry.told.view.borrow());
+        let view = self.run_here(run)?;
         if !view.state.has_ended() {
             let text = format!("run `{run}` is {}", view.state);
             return Err(Failure::new(ErrorKind::Conflict, text)
                 .code("run_active")
                 .hint(format!("`remuda fanout cancel {run}` ends it")));
         }
-        let dir = entry.dir.clone();
-        let removed = blocking(move || dir.remove()).await;
-        removed
-            .map_err(|error| Failure::internal(&error))?
-            .map_err(|error| disk_failure(&error))?;
-        self.shared.runs.entries().remove(run);
+        self.unclaim(run, &entry).await?;
+        removed(entry.dir.clone()).await.map_err(|error| disk_failure(&error))?;
+        self.shared.runs.forget(run, &entry);
         Ok(view)
-    }
-
-    /// Takes up the runs of an earlier start.
-    pub(crate) async fn keep_runs(self) {
-        let dir = self.shared.runs.dir.clone();
-        let found = blocking(move || dir::all(&dir)).await.map_err(io::Error::other);
-        match found.and_then(|found| found) {
-            Ok((found, _unreadable)) => {
-                for (dir, saved) in found {
-                    let summary = saved.summary.clone().unwrap_or_default();
-                    let (entry, orders) = entry(dir.clone(), &saved, &self.shared.me, &summary);
-                    if saved.state.has_ended() {
-                        let length = blocking(move || dir.records_end()).await;
-                        let length = length.ok().and_then(Result::ok).unwrap_or_default();
-                        entry.told.length.send_replace(length);
-                    }
-                    let id = saved.id.clone();
-                    self.shared.runs.entries().insert(id.clone(), Arc::clone(&entry));
-                    if !saved.state.has_ended() {
-                        self.carry_out(id, entry, orders);
-                        self.shared.runs.begun.notify_one();
-                    }
-                }
-            }
-            Err(error) => tracing::error!(%error, "the runs of earlier cannot be read"),
-        }
-        self.shared.runs.known.send_replace(true);
-        tokio::join!(self.keep_ready(), self.sweep());
-    }
-
-    /// Knows who is ready, as long as there are runs.
-    async fn keep_ready(&self) {
-        let stop = self.shared.supervisor.token();
-        loop {
-            let pause = if self.shared.runs.active() == 0 {
-                Duration::MAX
-            } else {
-                match self.ready_nodes().await {
-                    Ok(nodes) => {
-                        let many = nodes.len() > 500;
-                        self.shared.runs.ready.send_replace(Arc::new(nodes));
-                        Duration::from_secs(if many { 5 } else { 1 })
-                    }
-                    Err(_) => Duration::from_secs(1),
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.shared.runs.begun.notified() => (),
-                () = sleep(pause) => (),
-            }
-        }
-    }
-
-    async fn ready_nodes(&self) -> Result<Vec<NodeView>, Failure> {
-        let mut nodes = self.nodes(Consistency::Stale).await?;
-        nodes.retain(is_ready);
-        Ok(nodes)
-    }
-
-    /// Carries a run out, in the background.
-    fn carry_out(&self, id: RunId, entry: Arc<Entry>, mut orders: mpsc::Receiver<Order>) {
-        let control = self.clone();
-        self.shared.supervisor.spawn("run", async move {
-            let stop = control.shared.supervisor.token();
-            let (base, cap) = (Duration::from_millis(200), Duration::from_secs(10));
-            let mut backoff = Backoff::new(base, cap, seed());
-            loop {
-                let stopped = match control.set_up(&entry).await {
-                    Ok(setup) => {
-                        let (actor, hears) = Actor::new(setup);
-                        actor.run(hears, &mut orders, &stop).await
-                    }
-                    Err(error) => {
-                        tracing::error!(run = %id, %error, "a run cannot be taken up");
-                        let reason = format!("its files cannot be read: {error}");
-                        entry.told.view.send_modify(|view| {
-                            let view = Arc::make_mut(view);
-                            view.state = RunState::Paused;
-                            view.reason = Some(reason);
-                        });
-                        Stopped::Broken
-                    }
-                };
-                if stopped != Stopped::Broken {
-                    return;
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep(backoff.next_delay()) => (),
-                }
-            }
-        });
-    }
-
-    /// Reads what there is of a run.
-    async fn set_up(&self, entry: &Entry) -> io::Result<Setup> {
-        let dir = entry.dir.clone();
-        let read = blocking(move || {
-            let saved = dir.load()?;
-            let sites = u32::try_from(saved.sites.len().max(1)).map_err(io::Error::other)?;
-            let mut hand_out = HandOut::new(saved.targets / sites, sites, saved.spec.at_most_once);
-            let mut summary = Summary::default();
-            let found = dir.find(|record| {
-                if hand_out.settle(record.index) {
-                    summary.add(record);
-                }
-            })?;
-            let mut writer = dir.writer(found.length)?;
-            let unknown: Vec<Record> = found
-                .given
-                .iter()
-                .filter(|index| hand_out.settle(**index))
-                .map(|index| {
-                    let text = "its coordinator was restarted while a worker had this target";
-                    let trouble = Trouble::new(TroubleKind::WorkerLost, text);
-                    Record::without_answer(*index, Outcome::Unknown, trouble)
-                })
-                .collect();
-            if !unknown.is_empty() {
-                for record in &unknown {
-                    summary.add(record);
-                }
-                writer.append(&unknown)?;
-                writer.sync()?;
-            }
-            Ok::<_, io::Error>((dir, saved, hand_out, summary, writer, found))
-        });
-        let read = read.await.map_err(io::Error::other)?;
-        let (dir, saved, hand_out, summary, writer, found) = read?;
-        let targets = Arc::new(found.targets);
-        entry.know(&targets);
-        entry.told.length.send_replace(writer.length());
-        let (told, ready) = (Arc::clone(&entry.told), self.shared.runs.ready.subscribe());
-        let (control, secrets) = (self.clone(), found.secrets);
-        Ok(Setup { control, dir, saved, targets, secrets, hand_out, summary, writer, told, ready })
-    }
-
-    /// Forgets ended runs that were kept long enough, or are too many, or too large.
-    async fn sweep(&self) {
-        let stop = self.shared.supervisor.token();
-        loop {
-            let mut ended: Vec<RunView> = self.shared.runs.views();
-            ended.retain(|view| view.state.has_ended());
-            ended.sort_by_key(|view| std::cmp::Reverse(view.ended_ms));
-            let mut bytes = 0;
-            for (at, view) in ended.iter().enumerate() {
-                let Ok(entry) = self.shared.runs.entry(&view.id) else { continue };
-                let dir = entry.dir.clone();
-                bytes += blocking(move || dir.size()).await.unwrap_or_default();
-                let age = wall_ms().saturating_sub(view.ended_ms.unwrap_or_default());
-                if at < KEPT && age < KEPT_MS && bytes < KEPT_BYTES {
-                    continue;
-                }
-                if let Err(failure) = self.remove_run_here(&view.id).await {
-                    tracing::warn!(run = %view.id, %failure, "an old run stays");
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(SWEEP) => (),
-            }
-        }
     }
 }
 
@@ -588,10 +534,12 @@ fn entry(
     summary: &Summary,
 ) -> (Arc<Entry>, mpsc::Receiver<Order>) {
     let view = watch::Sender::new(Arc::new(view_of(saved, me, summary)));
-    let told = Arc::new(Told { view, length: watch::Sender::new(0) });
+    let (length, up) = (watch::Sender::new(0), watch::Sender::new(false));
+    let told = Arc::new(Told { view, length, up });
     let (orders, receiver) = mpsc::channel(ORDERS);
     let (sites, targets) = (saved.sites.len().max(1), Mutex::default());
-    (Arc::new(Entry { dir, sites, told, orders, targets }), receiver)
+    let incarnation = saved.incarnation;
+    (Arc::new(Entry { dir, incarnation, sites, told, orders, targets }), receiver)
 }
 
 fn run_exists(run: &RunId) -> Failure {

@@ -89,6 +89,14 @@ async fn states_have_their_rules() {
 
     client.set_status(&id("w1"), NodeStatus::Ready).await.expect("ready");
     status(&lab, "w1", NodeStatus::Ready).await;
+
+    let some = lab.cli("c1", &["node", "standby", "--on", "role!=control"]).await;
+    assert_eq!((some.code, some.stdout.as_str()), (Some(0), "w1 | asked to be standby\n"));
+    status(&lab, "w1", NodeStatus::Standby).await;
+    status(&lab, "c1", NodeStatus::Ready).await;
+    let all = lab.cli("c1", &["node", "ready", "--all"]).await;
+    assert_eq!((all.code, all.stdout.lines().count()), (Some(0), 2), "{all:?}");
+    status(&lab, "w1", NodeStatus::Ready).await;
 }
 
 async fn status(lab: &Lab, node: &str, wanted: NodeStatus) -> NodeStatus {

@@ -111,6 +111,7 @@ async fn a_bundle_has_what_a_bug_report_needs_and_no_secret() {
         assert!(read(&format!("nodes/{control}/replica.txt")).contains("voters"));
         assert!(read(&format!("nodes/{control}/metrics.txt")).contains("remuda_raft_term"));
     }
+    assert!(read("nodes/w1/metrics.txt").contains("remuda_fanout_slots 2500"));
     assert!(read("cluster.json").contains("\"leader\""));
     assert!(read("nodes.json").contains("cpu.arch"));
     assert!(read("metrics.txt").contains("remuda_api_requests_total"));

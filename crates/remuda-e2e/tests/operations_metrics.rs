@@ -72,6 +72,12 @@ async fn every_metric_is_documented_and_counts() {
     let task = detach(&client, "w1", &["true"]).await;
     let missing = client.exec(&id("w9"), &command(&["true"])).await;
     assert!(missing.is_err(), "there is no such node");
+    // Loopback is forbidden unless workers are told otherwise.
+    let run = ["fanout", "ping", "-t", "127.0.0.1", "--on", "node==c1", "--id", "seen"];
+    for code in [7, 4] {
+        let asked = lab.cli("c1", &run).await;
+        assert_eq!(asked.code, Some(code), "{asked:?}");
+    }
     let ended = "remuda_tasks_ended_total{class=\"exec\",reason=\"exited_zero\"}";
     let probe = async || client.metrics().await.unwrap_or_default();
     let page = eventually("the end of the task is counted", probe, |page| {
@@ -118,11 +124,22 @@ async fn every_metric_is_documented_and_counts() {
             "remuda_api_requests_total{method=\"POST\",route=\"/v1/nodes/{node}/exec\",status=\"404\"}",
             1.0,
         ),
+        ("remuda_runs{state=\"finished\"}", 1.0),
+        ("remuda_runs_created_total", 1.0),
+        ("remuda_runs_refused_total{reason=\"exists\"}", 1.0),
+        ("remuda_run_contacts_total{outcome=\"blocked\"}", 1.0),
+        ("remuda_run_records_bytes", 1.0),
+        ("remuda_fanout_slots", 2500.0),
+        ("remuda_fanout_attempts_total{outcome=\"blocked\"}", 1.0),
         ("remuda_process_resident_memory_bytes", 1e6),
         ("remuda_process_threads", 2.0),
         ("remuda_process_open_fds", 10.0),
     ] {
         assert!(value(&page, sample) >= least, "{sample} is less than {least}:\n{page}");
     }
-    assert!(value(&page, "remuda_raft_stopped") < 1.0);
+    for at_rest in
+        ["remuda_raft_stopped", "remuda_run_contacts_in_flight", "remuda_fanout_slots_used"]
+    {
+        assert!(value(&page, at_rest) < 1.0, "{at_rest}:\n{page}");
+    }
 }

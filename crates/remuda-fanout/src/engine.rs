@@ -10,6 +10,7 @@
 mod batch;
 mod core;
 mod lanes;
+mod metrics;
 mod pool;
 mod rate;
 mod retry;
@@ -33,7 +34,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::{core::Core, pool::Pool, run::Run};
+use self::{core::Core, metrics::Attempts, pool::Pool, run::Run};
 use crate::Contact;
 
 /// How many targets a worker contacts at a time unless told otherwise, over all runs.
@@ -87,6 +88,7 @@ pub struct Engine {
 struct Parts {
     config: EngineConfig,
     pool: Pool,
+    attempts: Arc<Attempts>,
     open: Opener,
     admit: Admit,
     stop: CancellationToken,
@@ -102,7 +104,8 @@ impl Engine {
     /// An engine without runs. It drops all of them when `stop` is cancelled.
     pub fn new(config: EngineConfig, open: Opener, admit: Admit, stop: CancellationToken) -> Self {
         let pool = Pool::new(config.slots);
-        Self { parts: Arc::new(Parts { config, pool, open, admit, stop }) }
+        let attempts = Arc::new(Attempts::new());
+        Self { parts: Arc::new(Parts { config, pool, attempts, open, admit, stop }) }
     }
 
     /// Answers control nodes that want this worker to take part in a run.
@@ -173,6 +176,7 @@ impl Parts {
             core,
             member,
             contact,
+            attempts: Arc::clone(&self.attempts),
             lanes: self.config.lanes.get(),
             most: usize::try_from(most).unwrap_or(usize::MAX),
             stop: self.stop.clone(),

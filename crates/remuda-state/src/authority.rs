@@ -120,7 +120,7 @@ impl ClusterState {
             grace_ms: new.grace_ms,
             followed: followed.unwrap_or_default(),
         };
-        self.set_authority(record)?;
+        self.added_mut()?.authority = Some(record);
         Ok(Outcome::Changed(now))
     }
 
@@ -143,7 +143,7 @@ impl ClusterState {
         if record.followed.size() == before {
             return Ok(Outcome::Unchanged);
         }
-        self.set_authority(record)?;
+        self.added_mut()?.authority = Some(record);
         Ok(Outcome::Changed(now))
     }
 
@@ -153,7 +153,9 @@ impl ClusterState {
             && record.followed.remove_mut(node)
         {
             // It has a place, as it is there.
-            drop(self.set_authority(record));
+            if let Ok(added) = self.added_mut() {
+                added.authority = Some(record);
+            }
         }
     }
 

@@ -101,6 +101,7 @@ fn subject(change: &Change) -> Option<&str> {
         | Change::IssueCertificate { node, .. } => Some(node.as_str()),
         Change::CreateToken(token) => Some(token.id.as_str()),
         Change::RevokeToken(token) => Some(token.as_str()),
+        Change::PutRun { run, .. } | Change::RemoveRun { run, .. } => Some(run.as_str()),
         Change::PutTargets { list, .. } | Change::RemoveTargets(list) => Some(list.as_str()),
         Change::CreateSchedule { record, .. } => Some(record.id.as_str()),
         Change::RemoveSchedule(schedule)

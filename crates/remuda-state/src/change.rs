@@ -19,6 +19,8 @@
 //! | 11 | `SetAuthority` | [`NewAuthority`] | 2 |
 //! | 12 | `FollowAuthority` | revision, nodes | 2 |
 //! | 13 | several at once: [`Batch`](crate::Batch) | commands | 2 |
+//! | 14 | `PutRun` | run, incarnation, coordinator, standby, `if_revision` | 2 |
+//! | 15 | `RemoveRun` | run, `if_revision` | 2 |
 //! | 32 | `PutTargets` | list, lines, targets, `now_ms` | 2 |
 //! | 33 | `RemoveTargets` | list | 2 |
 //! | 34 | `CreateSchedule` | [`ScheduleRecord`], paused | 2 |
@@ -118,6 +120,27 @@ pub enum Change {
         revision: Revision,
         /// Which nodes.
         nodes: Vec<NodeId>,
+    },
+    /// It is said which control nodes keep a fan-out run: the one that carries it out and the one
+    /// that has the second copy.
+    PutRun {
+        /// The run.
+        run: RunId,
+        /// Tells it from an earlier or later one of the same name.
+        incarnation: u64,
+        /// Who carries it out.
+        coordinator: NodeId,
+        /// Who has the second copy.
+        standby: Option<NodeId>,
+        /// Only when the record was last changed at this revision; `None`: only when there is none.
+        if_revision: Option<Revision>,
+    },
+    /// Nobody keeps the run any more.
+    RemoveRun {
+        /// The run.
+        run: RunId,
+        /// Only when the record was last changed at this revision.
+        if_revision: Revision,
     },
     /// A list of targets is kept under a name, in place of what was there.
     PutTargets {
@@ -232,6 +255,8 @@ impl Change {
             Self::RaiseLevel { level } => *level,
             Self::SetAuthority(_)
             | Self::FollowAuthority { .. }
+            | Self::PutRun { .. }
+            | Self::RemoveRun { .. }
             | Self::PutTargets { .. }
             | Self::RemoveTargets(_)
             | Self::CreateSchedule { .. }
@@ -268,6 +293,8 @@ impl Change {
             Self::RaiseLevel { .. } => 10,
             Self::SetAuthority(_) => 11,
             Self::FollowAuthority { .. } => 12,
+            Self::PutRun { .. } => 14,
+            Self::RemoveRun { .. } => 15,
             Self::PutTargets { .. } => 32,
             Self::RemoveTargets(_) => 33,
             Self::CreateSchedule { .. } => 34,
@@ -297,6 +324,10 @@ impl Change {
             Self::RaiseLevel { level } => postcard::to_stdvec(level),
             Self::SetAuthority(new) => postcard::to_stdvec(new),
             Self::FollowAuthority { revision, nodes } => postcard::to_stdvec(&(revision, nodes)),
+            Self::PutRun { run, incarnation, coordinator, standby, if_revision } => {
+                postcard::to_stdvec(&(run, incarnation, coordinator, standby, if_revision))
+            }
+            Self::RemoveRun { run, if_revision } => postcard::to_stdvec(&(run, if_revision)),
             Self::PutTargets { list, lines, targets, now_ms } => {
                 postcard::to_stdvec(&(list, lines, targets, now_ms))
             }
@@ -346,6 +377,14 @@ impl Change {
             12 => {
                 let (revision, nodes) = codec::decode(bytes)?;
                 Self::FollowAuthority { revision, nodes }
+            }
+            14 => {
+                let (run, incarnation, coordinator, standby, if_revision) = codec::decode(bytes)?;
+                Self::PutRun { run, incarnation, coordinator, standby, if_revision }
+            }
+            15 => {
+                let (run, if_revision) = codec::decode(bytes)?;
+                Self::RemoveRun { run, if_revision }
             }
             32 => {
                 let (list, lines, targets, now_ms) = codec::decode(bytes)?;

@@ -51,6 +51,7 @@ impl ClusterState {
         if let Some(node) = self.nodes.keys().find(|node| self.is_removed(node)) {
             return Err(format!("node `{node}` was removed and is there"));
         }
+        self.check_runs()?;
         self.certificates.check(self.applied)?;
         self.seen.check(seen::window(self.level()))
     }

@@ -13,6 +13,7 @@ mod limits;
 mod plans;
 mod record;
 mod refusal;
+mod runs;
 mod seen;
 mod state;
 
@@ -33,5 +34,6 @@ pub use plans::{
 };
 pub use record::{Certificate, ClusterRecord, NodeRecord, Scope, TokenRecord};
 pub use refusal::Refusal;
+pub use runs::RunRecord;
 pub use seen::window;
 pub use state::{Applied, ClusterState, Outcome};

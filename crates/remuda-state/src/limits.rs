@@ -34,6 +34,8 @@ pub enum Limit {
     Authority,
     /// Nodes that one change reports as having followed.
     Followers,
+    /// Fan-out runs that are kept twice.
+    Runs,
     /// Lists of targets.
     TargetLists,
     /// Bytes of the lines of targets of one list or schedule.
@@ -59,7 +61,7 @@ impl Limit {
     pub fn bound(self) -> usize {
         match self {
             Self::Nodes | Self::Revoked => 200_000,
-            Self::Tokens => 10_000,
+            Self::Tokens | Self::Runs => 10_000,
             Self::Addresses | Self::Serial => 64,
             Self::Attributes | Self::Labels | Self::ScheduleSecrets => 64 * 1024,
             Self::Name => 256,
@@ -94,6 +96,7 @@ impl fmt::Display for Limit {
             Self::Certificates => "certificates of one node",
             Self::Authority => "bytes of an authority with at most two CAs",
             Self::Followers => "followers at a time",
+            Self::Runs => "runs that are kept twice",
             Self::TargetLists => "target lists",
             Self::TargetLines => "bytes of targets",
             Self::TargetListsTogether => "bytes of all target lists together",

@@ -1,7 +1,8 @@
 //! Why a committed change did nothing.
 
 use remuda_model::{
-    ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, ScheduleId, TargetListId, TokenId,
+    ClusterId, ErrorKind, Failure, Generation, NodeId, Revision, RunId, ScheduleId, TargetListId,
+    TokenId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,12 @@ pub enum Refusal {
         /// The present one.
         level: u16,
     },
+    /// The run is kept already.
+    #[error("there is a run `{0}`")]
+    RunExists(RunId),
+    /// Other control nodes keep the run than was thought.
+    #[error("run `{0}` is kept by other control nodes now")]
+    RunMoved(RunId),
     /// No such list of targets.
     #[error("no target list `{0}`")]
     UnknownTargets(TargetListId),
@@ -128,6 +135,8 @@ impl Refusal {
             Self::Removed(_) => "node_removed",
             Self::AuthorityMoved { .. } => "authority_moved",
             Self::LevelTooLow { .. } => "level_too_low",
+            Self::RunExists(_) => "run_exists",
+            Self::RunMoved(_) => "run_moved",
             Self::UnknownTargets(_) => "unknown_targets",
             Self::UnknownSchedule(_) => "unknown_schedule",
             Self::ScheduleExists(_) => "schedule_exists",
@@ -142,7 +151,9 @@ impl Refusal {
             | Self::UnknownToken(_)
             | Self::UnknownTargets(_)
             | Self::UnknownSchedule(_) => ErrorKind::NotFound,
-            Self::TokenExists(_) | Self::ScheduleExists(_) => ErrorKind::Exists,
+            Self::TokenExists(_) | Self::ScheduleExists(_) | Self::RunExists(_) => {
+                ErrorKind::Exists
+            }
             Self::TooMuch(_) => ErrorKind::NoCapacity,
             Self::NotControl(_) => ErrorKind::Invalid,
             Self::OldIndex { .. } => ErrorKind::Internal,
@@ -154,7 +165,8 @@ impl Refusal {
             | Self::NameTaken(_)
             | Self::AuthorityMoved { .. }
             | Self::LevelTooLow { .. }
-            | Self::ScheduleMoved { .. } => ErrorKind::Conflict,
+            | Self::ScheduleMoved { .. }
+            | Self::RunMoved(_) => ErrorKind::Conflict,
             Self::Removed(_) => ErrorKind::Forbidden,
         }
     }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use remuda_model::{Epoch, Failure, NodeId, Revision, TokenId};
+use remuda_model::{Epoch, Failure, NodeId, Revision, RunId, TokenId};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    AuthorityRecord, Batch, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal,
+    AuthorityRecord, Batch, Change, ClusterRecord, Command, Limit, NodeRecord, Refusal, RunRecord,
     TokenRecord,
     certificates::Certificates,
     codec, limits, ownership,
@@ -16,10 +16,8 @@ use crate::{
     seen::{self, Seen},
 };
 
-/// The level from which on the authority has a place in the state.
-const ROTATES: u16 = 2;
-/// The level from which on target lists and schedules have.
-const PLANS: u16 = 2;
+/// The level from which on [`Added`] has a place in the state.
+const EXTENDS: u16 = 2;
 
 /// What a committed command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,23 +57,22 @@ enum Identity {
         cluster: ClusterRecord,
         level: u16,
     },
-    /// From level 2 on, once the authority was rotated.
-    Rotated {
+    /// From level 2 on, once there is something of what that level adds.
+    Extended {
         cluster: ClusterRecord,
         level: u16,
-        authority: Box<AuthorityRecord>,
+        added: Box<Added>,
     },
-    /// From level 2 on, once there was a target list or a schedule.
-    Planned(Box<Planned>),
 }
 
-/// A cluster with target lists and schedules.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Planned {
-    cluster: ClusterRecord,
-    level: u16,
-    authority: Option<AuthorityRecord>,
-    plans: Plans,
+/// What level 2 adds to the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Added {
+    /// Once the authority was rotated.
+    pub(crate) authority: Option<AuthorityRecord>,
+    pub(crate) runs: RedBlackTreeMapSync<RunId, RunRecord>,
+    /// Target lists and schedules.
+    pub(crate) plans: Plans,
 }
 
 impl Identity {
@@ -84,31 +81,21 @@ impl Identity {
             Self::None => None,
             Self::Founded(cluster)
             | Self::Raised { cluster, .. }
-            | Self::Rotated { cluster, .. } => Some(cluster),
-            Self::Planned(planned) => Some(&planned.cluster),
+            | Self::Extended { cluster, .. } => Some(cluster),
         }
     }
 
     fn level(&self) -> u16 {
         match self {
             Self::None | Self::Founded(_) => 1,
-            Self::Raised { level, .. } | Self::Rotated { level, .. } => *level,
-            Self::Planned(planned) => planned.level,
+            Self::Raised { level, .. } | Self::Extended { level, .. } => *level,
         }
     }
 
-    fn authority(&self) -> Option<&AuthorityRecord> {
+    fn added(&self) -> Option<&Added> {
         match self {
-            Self::Rotated { authority, .. } => Some(authority),
-            Self::Planned(planned) => planned.authority.as_ref(),
+            Self::Extended { added, .. } => Some(added),
             Self::None | Self::Founded(_) | Self::Raised { .. } => None,
-        }
-    }
-
-    fn plans(&self) -> Option<&Plans> {
-        match self {
-            Self::Planned(planned) => Some(&planned.plans),
-            Self::None | Self::Founded(_) | Self::Raised { .. } | Self::Rotated { .. } => None,
         }
     }
 }
@@ -198,7 +185,28 @@ impl ClusterState {
     /// What has become of the authority since its first rotation; `None` before that, when each
     /// control node has what it was given.
     pub fn authority(&self) -> Option<&AuthorityRecord> {
-        self.identity.authority()
+        self.identity.added()?.authority.as_ref()
+    }
+
+    /// What level 2 has added, if anything has been.
+    pub(crate) fn added(&self) -> Option<&Added> {
+        self.identity.added()
+    }
+
+    /// The same, to change it: older levels have no place for it.
+    pub(crate) fn added_mut(&mut self) -> Result<&mut Added, Refusal> {
+        let level = self.level();
+        if level < EXTENDS {
+            return Err(Refusal::LevelTooLow { needed: EXTENDS, level });
+        }
+        if let Identity::Raised { cluster, level } = &self.identity {
+            let (cluster, added) = (cluster.clone(), Box::default());
+            self.identity = Identity::Extended { cluster, level: *level, added };
+        }
+        match &mut self.identity {
+            Identity::Extended { added, .. } => Ok(added),
+            _ => Err(Refusal::LevelTooLow { needed: EXTENDS, level }),
+        }
     }
 
     /// All nodes, by name.
@@ -325,6 +333,16 @@ impl ClusterState {
             Change::FollowAuthority { revision, nodes } => {
                 self.follow_authority(now, *revision, nodes)
             }
+            Change::PutRun { run, incarnation, coordinator, standby, if_revision } => {
+                let record = RunRecord {
+                    incarnation: *incarnation,
+                    coordinator: coordinator.clone(),
+                    standby: standby.clone(),
+                    revision: now,
+                };
+                self.put_run(run, record, *if_revision)
+            }
+            Change::RemoveRun { run, if_revision } => self.remove_run(now, run, *if_revision),
             Change::PutTargets { list, lines, targets, now_ms } => {
                 self.plan(|plans| plans.put_list(now, list, lines, *targets, *now_ms))
             }
@@ -349,15 +367,9 @@ impl ClusterState {
         match self.cluster() {
             Some(cluster) if level > self.level() => {
                 let cluster = cluster.clone();
-                self.identity = match (&self.identity, self.identity.authority()) {
-                    (Identity::Planned(planned), _) => {
-                        Identity::Planned(Box::new(Planned { level, ..Planned::clone(planned) }))
-                    }
-                    (_, Some(authority)) => {
-                        let authority = Box::new(authority.clone());
-                        Identity::Rotated { cluster, level, authority }
-                    }
-                    (_, None) => Identity::Raised { cluster, level },
+                self.identity = match self.identity.added().cloned().map(Box::new) {
+                    Some(added) => Identity::Extended { cluster, level, added },
+                    None => Identity::Raised { cluster, level },
                 };
                 Outcome::Changed(now)
             }
@@ -365,26 +377,9 @@ impl ClusterState {
         }
     }
 
-    /// Keeps what has become of the authority, for which older levels have no place.
-    pub(crate) fn set_authority(&mut self, authority: AuthorityRecord) -> Result<(), Refusal> {
-        let level = self.level();
-        if let Identity::Planned(planned) = &mut self.identity {
-            planned.authority = Some(authority);
-            return Ok(());
-        }
-        match self.cluster().cloned() {
-            Some(cluster) if level >= ROTATES => {
-                let authority = Box::new(authority);
-                self.identity = Identity::Rotated { cluster, level, authority };
-                Ok(())
-            }
-            _ => Err(Refusal::LevelTooLow { needed: ROTATES, level }),
-        }
-    }
-
     /// Target lists and schedules, once there was one.
     pub(crate) fn plans(&self) -> Option<&Plans> {
-        self.identity.plans()
+        self.added().map(|added| &added.plans)
     }
 
     /// Changes target lists or schedules, for which older levels have no place. A change that is
@@ -394,20 +389,13 @@ impl ClusterState {
         change: impl FnOnce(&mut Plans) -> Result<Outcome, Refusal>,
     ) -> Result<Outcome, Refusal> {
         let level = self.level();
-        let Some(cluster) = self.cluster().filter(|_| level >= PLANS).cloned() else {
-            return Err(Refusal::LevelTooLow { needed: PLANS, level });
-        };
-        let mut plans = self.identity.plans().cloned().unwrap_or_default();
-        let outcome = change(&mut plans)?;
-        if outcome == Outcome::Unchanged {
-            return Ok(outcome);
+        if level < EXTENDS {
+            return Err(Refusal::LevelTooLow { needed: EXTENDS, level });
         }
-        if let Identity::Planned(planned) = &mut self.identity {
-            planned.plans = plans;
-        } else {
-            let authority = self.identity.authority().cloned();
-            let planned = Planned { cluster, level, authority, plans };
-            self.identity = Identity::Planned(Box::new(planned));
+        let mut plans = self.plans().cloned().unwrap_or_default();
+        let outcome = change(&mut plans)?;
+        if outcome != Outcome::Unchanged {
+            self.added_mut()?.plans = plans;
         }
         Ok(outcome)
     }
@@ -468,6 +456,7 @@ impl ClusterState {
             self.epoch = Epoch(now.0);
         }
         self.nodes.remove_mut(node);
+        self.forget_runs_of_nobody();
         Ok(Outcome::Changed(now))
     }
 
@@ -515,11 +504,10 @@ impl ClusterState {
     /// The first level is not raised to: its states have one form only.
     pub(crate) fn check_level(&self) -> Result<(), String> {
         match &self.identity {
-            Identity::Raised { level, .. } | Identity::Rotated { level, .. } if *level < 2 => {
+            Identity::Raised { level, .. } | Identity::Extended { level, .. }
+                if *level < EXTENDS =>
+            {
                 Err(format!("the level was raised to {level}"))
-            }
-            Identity::Planned(planned) if planned.level < PLANS => {
-                Err(format!("there are schedules at level {}", planned.level))
             }
             _ => Ok(()),
         }

@@ -11,6 +11,7 @@
 //! | [`CONTROL`] | control node, at another | one call each |
 //! | [`RAFT`] | control node, at another | one call each, bytes of the replica |
 //! | [`RUNS`] | control node, at another | a call, then what it brings |
+//! | [`COPY`] | control node, at another | one stream for the second copy of a fan-out run |
 //! | [`RELAY`] | control node, at another | a header, then the spliced stream |
 //! | [`EVENTS`] | control node or client, at a control node | a filter, then events |
 //! | [`CLIENT`] | client, at any control node | one call each |
@@ -20,6 +21,7 @@
 pub mod announce;
 pub mod client;
 pub mod control;
+pub mod copy;
 pub mod file;
 pub mod join;
 pub mod output;
@@ -57,6 +59,8 @@ protocols! {
     RAFT = "remuda/raft/1",
     /// Fan-out runs that another control node coordinates: [`runs::Call`], then [`runs::Answer`]s.
     RUNS = "remuda/runs/1",
+    /// The second copy of a fan-out run: [`copy::ToStandby`] and [`copy::FromStandby`].
+    COPY = "remuda/copy/1",
     /// A stream to a worker through the control node that has its link: [`control::Relay`].
     RELAY = "remuda/relay/1",
     /// A worker's stream to its owner through the control node that has its link:

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
+use super::RunSpec;
+
 /// A fan-out run.
 #[derive(ToSchema)]
 pub(crate) struct Run {
     /// Its id.
     id: String,
     /// What it does.
-    #[schema(value_type = Object)]
-    spec: serde_json::Value,
+    spec: RunSpec,
     /// The control node that coordinates it and keeps its results.
     coordinator: String,
+    /// The control node that has a second copy and takes over when the coordinator is lost.
+    #[schema(required = true)]
+    standby: Option<String>,
     state: RunState,
     /// Why it waits or is paused, for people.
     #[schema(required = true)]

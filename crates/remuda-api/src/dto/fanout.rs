@@ -21,14 +21,13 @@ pub struct CreateRun {
     #[schema(value_type = Option<String>)]
     pub id: Option<RunId>,
     /// What is done, as in `docs/fanout.md`; `remuda fanout … --dry-run --json` prints one.
-    #[schema(value_type = Object)]
+    #[schema(value_type = described::RunSpec)]
     pub spec: RunSpec,
     /// To whom.
     pub targets: RunTargets,
-    /// What it needs and nobody may read: `password`, `key`, `passphrase`, and under `values` what
-    /// templates call `{{secrets.NAME}}`.
+    /// What it needs and nobody may read.
     #[serde(default, skip_serializing_if = "is_default")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = described::RunSecrets)]
     pub secrets: Secrets,
 }
 

@@ -118,7 +118,8 @@ fn every_reference_leads_somewhere() {
     walk(&document, &document);
 }
 
-fn fits(schema: &str, value: &impl Serialize) {
+/// Holds a value against a schema of the document.
+pub(super) fn fits(schema: &str, value: &impl Serialize) {
     let document = document();
     let value = serde_json::to_value(value).expect("JSON");
     let schema = json!({"$ref": format!("#/components/schemas/{schema}")});

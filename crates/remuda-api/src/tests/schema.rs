@@ -41,6 +41,7 @@ pub(super) fn check(document: &Value, schema: &Value, value: &Value) -> Result<(
             "minItems"
             | "maxItems"
             | "minimum"
+            | "maximum"
             | "format"
             | "description"
             | "example"

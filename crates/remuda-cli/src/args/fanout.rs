@@ -4,6 +4,8 @@ mod command;
 mod options;
 mod plans;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use remuda_model::RunId;
 
@@ -46,6 +48,7 @@ Examples:
   remuda fanout results 4k2m9x1c --outcome failed,timed_out
   remuda fanout results 4k2m9x1c --host 'web1*' --body
   remuda fanout results 4k2m9x1c --csv > results.csv
+  remuda fanout results 4k2m9x1c --parquet results.parquet
   remuda fanout results 4k2m9x1c --outcome failed --hosts | remuda fanout http GET … --targets -")]
     Results {
         /// The run
@@ -64,6 +67,10 @@ Examples:
         /// Print hosts only, as targets of another run
         #[arg(long, conflicts_with = "json")]
         hosts: bool,
+        /// Write a Parquet file, bodies and outputs included; one that is there is replaced, and `-`
+        /// is the standard output
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "csv", "hosts", "body", "raw"])]
+        parquet: Option<PathBuf>,
         #[command(flatten)]
         raw: Raw,
         #[command(flatten)]

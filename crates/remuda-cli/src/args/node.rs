@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use remuda_model::{Labels, LinkUrl, NodeId, Selector};
 
-use super::{Connect, Format};
+use super::{Connect, Format, Many};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
@@ -40,13 +40,28 @@ Example: the nodes that have a GPU and are ready
         connect: Connect,
     },
     /// Let nodes take new tasks
-    #[command(after_help = "Example:\n  remuda node ready dev1")]
+    #[command(after_help = "\
+With --on and --all there is one line for each node, and the exit code is 7 when some of them failed.
+
+Examples:
+  remuda node ready dev1
+  remuda node ready --on 'rack==7'")]
     Ready(StatusArgs),
     /// Let nodes keep their tasks and take no new ones
-    #[command(after_help = "Example:\n  remuda node standby dev1 dev2")]
+    #[command(after_help = "\
+With --on and --all there is one line for each node, and the exit code is 7 when some of them failed.
+
+Examples:
+  remuda node standby dev1 dev2
+  remuda node standby --on 'rack==7 && status==ready'")]
     Standby(StatusArgs),
     /// Like standby, until the last task has ended
-    #[command(after_help = "Example:\n  remuda node stop dev1")]
+    #[command(after_help = "\
+With --on and --all there is one line for each node, and the exit code is 7 when some of them failed.
+
+Examples:
+  remuda node stop dev1
+  remuda node stop --on 'rack==7'")]
     Stop(StatusArgs),
     /// Forget a node that will not come back
     #[command(visible_alias = "rm", after_help = "Example:\n  remuda node remove dev5")]
@@ -102,9 +117,11 @@ Example: the nodes that have a GPU and are ready
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Names of the nodes
-    #[arg(required = true)]
+    /// Names of the nodes, unless --on or --all
+    #[arg(required_unless_present_any = ["on", "all"], conflicts_with_all = ["on", "all"])]
     pub(crate) nodes: Vec<NodeId>,
+    #[command(flatten)]
+    pub(crate) many: Many,
     #[command(flatten)]
     pub(crate) format: Format,
     #[command(flatten)]

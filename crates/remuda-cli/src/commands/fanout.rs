@@ -1,6 +1,7 @@
 //! `remuda fanout`: one command for very many targets.
 
 mod follow;
+mod parquet;
 mod results;
 mod schedule;
 mod show;
@@ -48,10 +49,25 @@ async fn read_or_change(command: FanoutCommand, environment: &Environment) -> Re
         FanoutCommand::Show { run, format, connect } => {
             show::one(&client(&connect, environment)?, &run, format).await
         }
-        FanoutCommand::Results { run, which, follow, body, csv, hosts, raw, format, connect } => {
+        FanoutCommand::Results {
+            run,
+            which,
+            follow,
+            body,
+            csv,
+            hosts,
+            parquet,
+            raw,
+            format,
+            connect,
+        } => {
             let client = client(&connect, environment)?;
+            let query = results::query(which, follow);
+            if let Some(file) = parquet {
+                return parquet::write(&client, &run, &query, &file).await;
+            }
             let form = results::Form::new(format, csv, hosts, body, raw);
-            results::print(&client, &run, results::query(which, follow), form).await
+            results::print(&client, &run, query, form).await
         }
         FanoutCommand::Search { host, text, raw, format, connect } => {
             let client = client(&connect, environment)?;

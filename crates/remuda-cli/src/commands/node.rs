@@ -4,7 +4,7 @@ use remuda::client::Client;
 use remuda_model::{NodeId, NodeStatus, NodeView};
 use serde_json::json;
 
-use super::connect::client;
+use super::{connect::client, each::each, select};
 use crate::{
     args::{Format, NodeCommand, StatusArgs},
     environment::Environment,
@@ -96,6 +96,9 @@ async fn set_status(
     environment: &Environment,
 ) -> Result<(), Stop> {
     let client = client(&args.connect, environment)?;
+    if args.many.is_asked() {
+        return set_status_of_many(&client, &args, status).await;
+    }
     let (mut changed, mut failed) = (Vec::new(), 0);
     for node in &args.nodes {
         match client.set_status(node, status).await {
@@ -115,6 +118,24 @@ async fn set_status(
     };
     done(args.format, &json!(changed), &words)?;
     if failed > 0 { Err(Stop::Exit(PARTIAL)) } else { Ok(()) }
+}
+
+/// Changes the nodes that are chosen, side by side.
+async fn set_status_of_many(
+    client: &Client,
+    args: &StatusArgs,
+    status: NodeStatus,
+) -> Result<(), Stop> {
+    let nodes = select::nodes(client, args.many.on.as_ref()).await?;
+    let printer = Printer::new(args.format);
+    let ask = |node| async move { client.set_status(&node, status).await };
+    each(&nodes, args.many.parallel, printer, ask, |node, ()| {
+        if printer.is_json() {
+            return printer.json_line(&json!({ "node": node, "asked": status }));
+        }
+        printer.line(&format!("{node} | asked to be {status}"))
+    })
+    .await
 }
 
 /// Nodes as a table, or as a JSON list.

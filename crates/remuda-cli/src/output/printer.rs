@@ -1,6 +1,6 @@
 //! The one place that writes to standard output.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -51,12 +51,12 @@ impl Printer {
 
     /// A value as indented JSON.
     pub(crate) fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
-        self.text(&escape_json(serde_json::to_string_pretty(value).map_err(std::io::Error::from)?))
+        self.text(&escape_json(serde_json::to_string_pretty(value).map_err(io::Error::from)?))
     }
 
     /// A value as one line of JSON, for streams.
     pub(crate) fn json_line<T: Serialize + ?Sized>(self, value: &T) -> Result<(), PrintError> {
-        self.text(&escape_json(serde_json::to_string(value).map_err(std::io::Error::from)?))
+        self.text(&escape_json(serde_json::to_string(value).map_err(io::Error::from)?))
     }
 
     /// Text that is already harmless, and a line feed unless it ends with one.
@@ -80,18 +80,26 @@ impl Stream {
     pub(crate) fn write(self, bytes: &[u8]) -> Result<(), PrintError> {
         match self {
             Self::Stdout => {
-                let mut stdout = std::io::stdout().lock();
+                let mut stdout = io::stdout().lock();
                 stdout.write_all(bytes)?;
                 Ok(stdout.flush()?)
             }
-            Self::Stderr => Ok(std::io::stderr().lock().write_all(bytes)?),
+            Self::Stderr => Ok(io::stderr().lock().write_all(bytes)?),
+        }
+    }
+
+    /// For those who write piece by piece.
+    pub(crate) fn writer(self) -> Box<dyn io::Write + Send> {
+        match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::Stderr => Box::new(io::stderr()),
         }
     }
 
     pub(crate) fn is_terminal(self) -> bool {
         match self {
-            Self::Stdout => std::io::stdout().is_terminal(),
-            Self::Stderr => std::io::stderr().is_terminal(),
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
         }
     }
 }

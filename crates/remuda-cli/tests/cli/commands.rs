@@ -258,6 +258,36 @@ fn some_of_several_status_changes_may_fail() {
 }
 
 #[test]
+fn a_selector_changes_the_status_of_many() {
+    let api = Api::serve(|what, _body| match what {
+        "PUT /v1/nodes/a/status" | "PUT /v1/nodes/bb/status" => (204, String::new()),
+        "PUT /v1/nodes/c/status" => failure(503, "not_connected", "no link to c"),
+        what => nodes(what),
+    });
+    let world = world(&api);
+    let outcome = world.run(&["node", "standby", "--on", "gpu"]);
+    assert_eq!(outcome.stdout, "a | asked to be standby\n");
+    assert_eq!(outcome.stderr, "c: no link to c\n1 ok, 1 failed, 2 nodes\n");
+    assert_eq!(outcome.code, 7);
+    let outcome = world.run(&["node", "ready", "--all", "--parallel", "1", "--json"]);
+    let lines = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    assert_eq!(lines[0], json!({ "node": "a", "asked": "ready" }));
+    assert_eq!(lines[1], json!({ "node": "bb", "asked": "ready" }));
+    assert_eq!(lines[2]["error"]["kind"], "not_connected", "{lines:?}");
+    assert_eq!((lines.len(), outcome.code), (3, 7));
+    let outcome = world.run(&["node", "stop", "--on", "status==standby"]);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "bb | asked to be stopped\n"));
+    assert_eq!(world.run(&["node", "stop", "--on", "none"]).code, 3, "nobody is meant");
+
+    let asked = api.asked().len();
+    for wrong in [&["node", "stop"][..], &["node", "stop", "a", "--all"]] {
+        assert_eq!(world.run(wrong).code, 2, "{wrong:?}");
+    }
+    assert_eq!(api.asked().len(), asked, "nothing was asked");
+}
+
+#[test]
 fn configuration_shows_where_values_come_from() {
     let world = World::new().set("REMUDA_LABELS", "gpu").set("REMUDA_JOIN", "h");
     world.file("remuda.toml", "name = \"web1\"\n");
@@ -283,4 +313,47 @@ fn configuration_shows_where_values_come_from() {
     ] {
         assert_eq!(find(key), Some(json!({ "key": key, "value": value, "origin": origin })));
     }
+}
+
+#[test]
+fn a_parquet_file_is_there_whole_or_not_at_all() {
+    let record = |index: u32| {
+        json!({
+            "type": "record", "host": format!("web{index}"), "index": index, "outcome": "ok",
+            "status": 200, "started_ms": 1, "duration_us": 1, "attempts": 1, "body": "up",
+            "truncated": false,
+        })
+    };
+    let api = Api::serve(move |what, _body| match what {
+        "GET /v1/fanout/good/results?outcome=ok" => {
+            (200, format!("{}\n{}\n{{\"type\":\"end\"}}\n", record(0), record(1)))
+        }
+        "GET /v1/fanout/cut/results" => (200, format!("{}\n", record(0))),
+        _ => failure(404, "not_found", "no such run"),
+    });
+    let world = world(&api);
+    let there = || std::fs::read_dir(world.home()).unwrap().count();
+    for (run, code) in [("cut", 5), ("gone", 3)] {
+        let outcome = world.run(&["fanout", "results", run, "--parquet", "r.parquet"]);
+        assert_eq!(outcome.code, code, "{outcome:?}");
+        assert_eq!(there(), 0, "{run} leaves nothing");
+    }
+    let good = ["fanout", "results", "good", "--outcome", "ok", "--parquet", "r.parquet"];
+    let outcome = world.run(&good);
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, ""), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("r.parquet: 2 records, "), "{outcome:?}");
+    let bytes = std::fs::read(world.home().join("r.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    assert_eq!(there(), 1);
+
+    let piped = ["fanout", "results", "good", "--outcome", "ok", "--parquet", "-"];
+    let piped = world.command(&piped).output().unwrap();
+    assert!(piped.status.success() && piped.stderr.is_empty(), "{piped:?}");
+    assert_eq!(piped.stdout, bytes);
+
+    let outcome = world.run(&["fanout", "results", "good", "--parquet", "/dev/null"]);
+    assert_eq!(outcome.code, 2);
+    assert!(outcome.stderr.contains("hint: `--parquet -`"), "{}", outcome.stderr);
+    let outcome = world.run(&["fanout", "results", "good", "--csv", "--parquet", "r.parquet"]);
+    assert_eq!(outcome.code, 2);
 }

@@ -1,30 +1,36 @@
 //! Carries one run out: gives its targets to workers, keeps their records.
 
+mod giving;
+mod keeping;
+
 use std::{
     collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::future::BoxFuture;
 use remuda_model::{
-    Failure, NodeId, NodeStatus, NodeView,
+    ErrorKind, Failure, NodeId, NodeStatus, NodeView,
     run::{Outcome, Record, RunState, RunView, Secrets, Slow, Trouble, TroubleKind, WorkerShare},
 };
 use remuda_run::{HandOut, Summary, Target};
-use remuda_runtime::{CancellationToken, Ended, blocking, wall_ms};
-use remuda_wire::message::run::{FromWorker, Given, Open, Share, ToWorker};
+use remuda_runtime::{CancellationToken, wall_ms};
+use remuda_wire::message::run::FromWorker;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{MissedTickBehavior, interval},
 };
 
+use self::{
+    giving::Noted,
+    keeping::{Disk, written},
+};
 use super::{
     dir::{RunDir, Saved},
     parts::Parts,
     records::RecordsWriter,
-    share::{self, Heard, Teller},
-    sites,
+    second::Second,
+    share::Heard,
 };
 use crate::Control;
 
@@ -34,19 +40,10 @@ const TICK: Duration = Duration::from_millis(200);
 const MAX_WAITING: usize = 16 << 20;
 /// Records are written when so many bytes wait, or at the next look.
 const BLOCK: usize = 256 << 10;
-/// How often what was written is made to survive a loss of power.
-const SYNC: Duration = Duration::from_secs(1);
-/// When writing is tried again after the disk was full.
-const DISK_AGAIN: Duration = Duration::from_secs(2);
-/// Orders on their way to a worker, and messages on their way from all of them.
-const ORDERS: usize = 64;
+/// How long the second copy may take to have what is to be told.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// Messages on their way from all workers.
 const HEARD: usize = 64;
-/// The most targets of one message, and the bytes after which it is sent.
-const TARGETS: usize = 1024;
-const TARGET_BYTES: usize = 256 << 10;
-/// One worker for so many targets, at most so many altogether.
-const TARGETS_PER_WORKER: u32 = 64;
-const MAX_WORKERS: u32 = 256;
 /// How many targets are given up at a time when the run is cancelled.
 const CANCELLED_AT_A_TIME: usize = 4096;
 
@@ -70,6 +67,18 @@ pub(super) struct Told {
     pub(super) view: watch::Sender<Arc<RunView>>,
     /// How many bytes of records may be read.
     pub(super) length: watch::Sender<u64>,
+    /// Whether the above is as it was when this node stopped last.
+    pub(super) up: watch::Sender<bool>,
+}
+
+impl Told {
+    /// Says why the run is not carried out now.
+    pub(super) fn holds(&self, state: RunState, reason: String) {
+        self.view.send_modify(|view| {
+            let view = Arc::make_mut(view);
+            (view.state, view.reason) = (state, Some(reason));
+        });
+    }
 }
 
 /// What a run needs to be carried out.
@@ -82,6 +91,7 @@ pub(super) struct Setup {
     pub(super) hand_out: HandOut,
     pub(super) summary: Summary,
     pub(super) writer: RecordsWriter,
+    pub(super) second: Second,
     pub(super) told: Arc<Told>,
     pub(super) ready: watch::Receiver<Arc<Vec<NodeView>>>,
 }
@@ -104,10 +114,15 @@ pub(super) struct Actor {
     waiting: Vec<Record>,
     waiting_bytes: usize,
     disk: Disk,
-    synced: Instant,
+    /// Whether what was written survives a loss of power.
+    is_synced: bool,
+    second: Second,
+    /// With `at_most_once`: what is noted as given, and goes to workers when that counts.
+    noted: VecDeque<Noted>,
+    /// How the run has ended, once that is on this node's disk.
+    ended: Option<Saved>,
     /// Why the disk takes nothing, and when it is tried again.
     full: Option<(String, Instant)>,
-    given_up: Option<TroubleKind>,
     recent: VecDeque<(Instant, u32)>,
 }
 
@@ -116,33 +131,29 @@ pub(super) struct Actor {
 pub(super) enum Stopped {
     /// Every target has its record.
     Ended,
+    /// Another control node carries the run out.
+    Displaced,
     /// The node shuts down; its next start goes on.
     ShuttingDown,
     /// Records may be lost in memory; what is on disk is to be read again.
     Broken,
 }
 
-/// Who has the file.
-enum Disk {
-    Idle(RecordsWriter),
-    Busy(BoxFuture<'static, Result<Written, Ended>>),
-    /// Only while it changes hands.
-    Nobody,
-}
-
-/// What came of writing.
-struct Written {
-    writer: RecordsWriter,
-    result: std::io::Result<()>,
-    /// What was not written.
-    back: Vec<Record>,
-    synced: bool,
-}
-
 impl Actor {
     pub(super) fn new(setup: Setup) -> (Self, mpsc::Receiver<(NodeId, u64, Heard)>) {
-        let Setup { control, dir, saved, targets, secrets, hand_out, summary, writer, told, ready } =
-            setup;
+        let Setup {
+            control,
+            dir,
+            saved,
+            targets,
+            secrets,
+            hand_out,
+            summary,
+            writer,
+            second,
+            told,
+            ready,
+        } = setup;
         let (heard, hears) = mpsc::channel(HEARD);
         let spec = serde_json::to_vec(&saved.spec).expect("a spec is plain data");
         let secrets = serde_json::to_vec(&secrets).expect("secrets are plain data");
@@ -162,9 +173,11 @@ impl Actor {
             waiting: Vec::new(),
             waiting_bytes: 0,
             disk: Disk::Idle(writer),
-            synced: Instant::now(),
+            is_synced: true,
+            second,
+            noted: VecDeque::new(),
+            ended: None,
             full: None,
-            given_up: None,
             recent: VecDeque::new(),
         };
         (actor, hears)
@@ -198,8 +211,15 @@ impl Actor {
                 Some((node, number, heard)) = hears.recv(), if self.waiting_bytes < MAX_WAITING => {
                     self.hear(&node, number, heard).await;
                 }
+                () = self.second.changed() => {}
                 _ = tick.tick() => self.look().await,
             }
+            if self.second.is_displaced() {
+                self.parts.clear();
+                return Stopped::Displaced;
+            }
+            self.show_records();
+            self.send_noted();
             self.give_up_some();
             self.write(self.waiting_bytes >= BLOCK || self.hand_out.left() == 0);
             if self.hand_out.left() == 0 && self.waiting.is_empty() && self.end().await {
@@ -209,42 +229,40 @@ impl Actor {
     }
 
     async fn change(&mut self, change: RunChange) -> Result<(), Failure> {
-        let state = match (change, self.saved.state) {
-            (RunChange::Cancel, _) => {
-                self.give_up(TroubleKind::Cancelled);
-                return Ok(());
-            }
-            (RunChange::Pause, _) => RunState::Paused,
-            (RunChange::Resume, RunState::Paused) => RunState::Running,
+        if self.ended.is_some() {
+            let text = format!("run `{}` has ended", self.saved.id);
+            return Err(Failure::new(ErrorKind::Conflict, text).code("run_ended"));
+        }
+        match (change, self.saved.state) {
+            (RunChange::Cancel, _) => self.give_up(TroubleKind::Cancelled),
+            (RunChange::Pause, _) => self.saved.state = RunState::Paused,
+            (RunChange::Resume, RunState::Paused) => self.saved.state = RunState::Running,
             (RunChange::Resume, _) => return Ok(()),
-        };
-        self.saved.state = state;
+        }
         self.tell_hold();
-        self.save().await?;
+        match self.save().await {
+            Err(failure) if change == RunChange::Cancel => self.note_cancelled(failure).await?,
+            saved => saved?,
+        }
         self.publish();
-        Ok(())
-    }
-
-    /// Keeps where the run stands.
-    fn save(&self) -> BoxFuture<'static, Result<(), Failure>> {
-        let (dir, saved) = (self.dir.clone(), self.saved.clone());
-        Box::pin(async move {
-            let done = blocking(move || dir.save(&saved)).await;
-            let done = done.map_err(|error| Failure::internal(&error))?;
-            done.map_err(|error| super::disk_failure(&error))
-        })
+        if self.second.all_counts(CONFIRM).await {
+            return Ok(());
+        }
+        let text = "it is so at this control node, but the one with the second copy is silent";
+        Err(Failure::new(ErrorKind::OutcomeUnknown, text).code("second_copy_silent"))
     }
 
     /// What has no record gets one that says why.
     fn give_up(&mut self, why: TroubleKind) {
-        if self.given_up.is_none() {
-            self.given_up = Some(why);
+        if self.saved.given_up.is_none() {
+            self.saved.given_up = Some(why);
             self.parts.clear();
+            self.noted.clear();
         }
     }
 
     fn give_up_some(&mut self) {
-        let Some(why) = self.given_up else { return };
+        let Some(why) = self.saved.given_up else { return };
         if self.waiting_bytes >= MAX_WAITING {
             return;
         }
@@ -292,99 +310,6 @@ impl Actor {
         }
     }
 
-    /// What a worker still has goes to others, or is given up.
-    fn part_with(&mut self, node: &NodeId, failed: bool) {
-        self.parts.remove(node, failed);
-        let left = self.hand_out.lose(node);
-        for index in left.unknown {
-            let text = format!("node `{node}` was lost while it had this target");
-            let trouble = Trouble::new(TroubleKind::WorkerLost, text);
-            let mut record = Record::without_answer(index, Outcome::Unknown, trouble);
-            record.worker = Some(node.clone());
-            self.keep(record);
-        }
-        self.divide();
-    }
-
-    fn keep(&mut self, record: Record) {
-        self.summary.add(&record);
-        self.waiting_bytes += 128 + record.body.len() + record.stderr.len();
-        self.waiting.push(record);
-    }
-
-    /// Gives a worker what it takes.
-    async fn give(&mut self, node: &NodeId) {
-        let is_held = self.saved.state == RunState::Paused || self.full.is_some();
-        if is_held || self.given_up.is_some() {
-            return;
-        }
-        let Some(part) = self.parts.get(node) else { return };
-        if part.retired {
-            return;
-        }
-        let to = part.to.clone();
-        let indices = self.hand_out.give(node);
-        if indices.is_empty() {
-            return;
-        }
-        if self.saved.spec.at_most_once {
-            let (dir, noted) = (self.dir.clone(), indices.clone());
-            let noted = blocking(move || dir.note_given(&noted)).await;
-            if let Ok(Err(error)) = &noted {
-                self.disk_is_full(error.to_string());
-            }
-            if !matches!(noted, Ok(Ok(()))) {
-                self.hand_out.take_back(node, &indices);
-                return;
-            }
-        }
-        if self.saved.started_ms.is_none() {
-            self.saved.started_ms = Some(wall_ms());
-        }
-        let mut rest = indices.as_slice();
-        while !rest.is_empty() {
-            let (given, count) = self.message(rest);
-            if to.try_send(ToWorker::Targets(given)).is_err() {
-                // It is slow to take orders, or lost; nothing of these was sent.
-                self.hand_out.take_back(node, rest);
-                self.hand_out.want(node, u32::try_from(rest.len()).unwrap_or(u32::MAX));
-                return;
-            }
-            rest = &rest[count..];
-        }
-    }
-
-    /// As many targets as go into one message.
-    fn message(&self, indices: &[u32]) -> (Vec<Given>, usize) {
-        let sites = u32::try_from(self.saved.sites.len()).unwrap_or(1).max(1);
-        let (mut given, mut bytes) = (Vec::new(), 0);
-        for index in indices.iter().take(TARGETS) {
-            let Some(target) = self.targets.get((index / sites) as usize) else { break };
-            let mut vars: Vec<(String, String)> = target
-                .vars
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect();
-            if let Some(site) = self
-                .saved
-                .spec
-                .from_each
-                .as_ref()
-                .and(self.saved.sites.get((index % sites) as usize))
-            {
-                vars.push(("site".to_owned(), site.clone()));
-            }
-            let own: usize = vars.iter().map(|(name, value)| name.len() + value.len()).sum();
-            bytes += target.host.len() + own + 8;
-            given.push(Given { index: *index, host: target.host.to_string(), vars });
-            if bytes >= TARGET_BYTES {
-                break;
-            }
-        }
-        let count = given.len();
-        (given, count)
-    }
-
     /// Looks at what time brings.
     async fn look(&mut self) {
         let deadline = self.saved.spec.limits.deadline_ms;
@@ -396,7 +321,7 @@ impl Actor {
         if self.full.as_ref().is_some_and(|(_, again)| *again <= Instant::now()) {
             self.full = None;
         }
-        if self.given_up.is_none() {
+        if self.saved.given_up.is_none() && self.ended.is_none() {
             self.recruit();
             self.tell_hold();
             let nodes: Vec<NodeId> = self.parts.all().map(|(node, _)| node.clone()).collect();
@@ -406,176 +331,6 @@ impl Actor {
         }
         self.write(true);
         self.publish();
-    }
-
-    /// Has more workers take part, as long as there is enough to do, and no more those that are not
-    /// ready any more.
-    fn recruit(&mut self) {
-        let ready = self.ready.borrow_and_update().clone();
-        for (node, part) in self.parts.all() {
-            part.retired = !ready.iter().any(|view| view.id == *node);
-        }
-        let spec = &self.saved.spec;
-        let sites = u32::try_from(self.saved.sites.len()).unwrap_or(1).max(1);
-        let enough = (self.hand_out.left() / sites).div_ceil(TARGETS_PER_WORKER).min(MAX_WORKERS);
-        let enough = enough.min(spec.limits.concurrency.unwrap_or(u32::MAX)).max(1);
-        let mut asked = Vec::new();
-        for (site, name) in (0_u32..).zip(&self.saved.sites) {
-            let missing = (enough as usize).saturating_sub(self.parts.count(site));
-            if missing == 0 {
-                continue;
-            }
-            let mut able: Vec<&NodeView> = ready
-                .iter()
-                .filter(|view| sites::meets(spec, view) && sites::is_at(spec, view, name))
-                .filter(|view| self.parts.may_ask(&view.id))
-                .collect();
-            fastrand::shuffle(&mut able);
-            asked.extend(able.into_iter().take(missing).map(|view| (view.id.clone(), site)));
-        }
-        for (node, site) in asked {
-            self.ask(&node, site);
-        }
-        self.divide();
-    }
-
-    fn ask(&mut self, node: &NodeId, site: u32) {
-        let number = self.parts.next_number();
-        let (to, orders) = mpsc::channel(ORDERS);
-        let hold = self.saved.state == RunState::Paused;
-        self.parts.add(node, (site, number, hold), to);
-        self.hand_out.join(node.clone(), site);
-        let open = Open {
-            epoch: self.control.shared.replica.state().epoch(),
-            run: self.saved.id.clone(),
-            spec: self.spec.clone(),
-            secrets: self.secrets.clone(),
-            // Until the width is divided anew, which follows at once.
-            share: Share { concurrency: 0, rate_milli: None },
-            hold,
-        };
-        let teller = Teller { node: node.clone(), number, to: self.heard.clone() };
-        let kept = share::keep(self.control.clone(), open, orders, teller);
-        self.control.shared.supervisor.spawn("share of a run", kept);
-    }
-
-    /// Says to workers whether to begin with more. One whose queue is full hears it at the next
-    /// look.
-    fn tell_hold(&mut self) {
-        let hold = self.saved.state == RunState::Paused;
-        for (_, part) in self.parts.all() {
-            if part.hold != hold && part.to.try_send(ToWorker::Hold(hold)).is_ok() {
-                part.hold = hold;
-            }
-        }
-    }
-
-    fn divide(&mut self) {
-        for (part, share) in self.parts.divide(&self.saved.spec.limits) {
-            if part.share != Some(share) && part.to.try_send(ToWorker::Share(share)).is_ok() {
-                part.share = Some(share);
-            }
-        }
-    }
-
-    /// Writes what waits, unless that is under way.
-    fn write(&mut self, now: bool) {
-        let is_due = self.synced.elapsed() >= SYNC;
-        if self.full.is_some() || !now || (self.waiting.is_empty() && !is_due) {
-            return;
-        }
-        let mut writer = match std::mem::replace(&mut self.disk, Disk::Nobody) {
-            Disk::Idle(writer) => writer,
-            busy => {
-                self.disk = busy;
-                return;
-            }
-        };
-        let records = std::mem::take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        let last = self.hand_out.left() == 0;
-        self.disk = Disk::Busy(Box::pin(blocking(move || {
-            let mut result = if records.is_empty() { Ok(()) } else { writer.append(&records) };
-            let back = if result.is_err() { records } else { Vec::new() };
-            let synced = result.is_ok() && (is_due || last);
-            if synced {
-                result = writer.sync();
-            }
-            Written { writer, result, back, synced }
-        })));
-    }
-
-    fn wrote(&mut self, written: Written) {
-        let Written { writer, result, mut back, synced } = written;
-        self.told.length.send_replace(writer.length());
-        self.disk = Disk::Idle(writer);
-        if synced {
-            self.synced = Instant::now();
-        }
-        if let Err(error) = result {
-            self.disk_is_full(error.to_string());
-        }
-        if !back.is_empty() {
-            self.waiting_bytes += back
-                .iter()
-                .map(|record| 128 + record.body.len() + record.stderr.len())
-                .sum::<usize>();
-            back.append(&mut self.waiting);
-            self.waiting = back;
-        }
-    }
-
-    fn disk_is_full(&mut self, error: String) {
-        tracing::warn!(run = %self.saved.id, error, "cannot keep the records of a run");
-        self.full = Some((error, Instant::now() + DISK_AGAIN));
-    }
-
-    /// Ends the run. Returns whether that could be kept.
-    async fn end(&mut self) -> bool {
-        if !matches!(self.disk, Disk::Idle(_)) || self.full.is_some() {
-            return false;
-        }
-        self.parts.clear();
-        let before = self.saved.clone();
-        self.saved.state =
-            if self.given_up.is_some() { RunState::Cancelled } else { RunState::Finished };
-        self.saved.ended_ms = Some(wall_ms());
-        self.saved.summary = Some(self.summary.clone());
-        self.saved.slowest = self.slowest();
-        let Disk::Idle(writer) = &mut self.disk else { return false };
-        let saved = writer.sync().map_err(|error| super::disk_failure(&error));
-        let saved = match saved {
-            Ok(()) => self.save().await,
-            failed => failed,
-        };
-        if let Err(failure) = saved {
-            self.saved = before;
-            self.disk_is_full(failure.to_string());
-            return false;
-        }
-        let dir = self.dir.clone();
-        if let Ok(Err(error)) = blocking(move || dir.tidy()).await {
-            tracing::warn!(run = %self.saved.id, %error, "the secrets of a run stay until it is removed");
-        }
-        self.publish();
-        true
-    }
-
-    /// Keeps what came, for the next start.
-    async fn leave(&mut self) {
-        self.parts.clear();
-        if let Some(written) = unfinished(&mut self.disk).await {
-            self.wrote(written);
-        }
-        self.full = None;
-        self.synced = Instant::now().checked_sub(SYNC).unwrap_or(self.synced);
-        self.write(true);
-        if let Some(written) = unfinished(&mut self.disk).await {
-            self.wrote(written);
-        }
-        if let Err(failure) = self.save().await {
-            tracing::warn!(run = %self.saved.id, %failure, "where a run stands is not kept");
-        }
     }
 
     /// The targets that took longest, by name.
@@ -589,7 +344,9 @@ impl Actor {
         named.collect()
     }
 
-    fn publish(&mut self) {
+    /// Renews what everybody sees.
+    pub(super) fn publish(&mut self) {
+        self.show_records();
         let done = self.hand_out.total() - self.hand_out.left();
         let now = Instant::now();
         self.recent.push_back((now, done));
@@ -608,7 +365,9 @@ impl Actor {
                 }
                 _ => 0.0,
             };
-            if let Some((error, _)) = &self.full {
+            if self.ended.is_some() {
+                view.reason = Some("its end waits for the second copy".to_owned());
+            } else if let Some((error, _)) = &self.full {
                 view.state = RunState::Paused;
                 view.reason = Some(format!("cannot write its results: {error}"));
             } else if self.parts.is_empty() && self.saved.state == RunState::Running {
@@ -620,22 +379,6 @@ impl Actor {
             }
         }
         self.told.view.send_replace(Arc::new(view));
-    }
-}
-
-/// Waits for what is being written; for ever when nothing is.
-async fn written(disk: &mut Disk) -> Option<Written> {
-    match disk {
-        Disk::Busy(handle) => handle.await.ok(),
-        Disk::Idle(_) | Disk::Nobody => std::future::pending().await,
-    }
-}
-
-/// Waits for what is being written, if anything is.
-async fn unfinished(disk: &mut Disk) -> Option<Written> {
-    match disk {
-        Disk::Busy(handle) => handle.await.ok(),
-        Disk::Idle(_) | Disk::Nobody => None,
     }
 }
 
@@ -657,6 +400,7 @@ pub(super) fn view_of(saved: &Saved, me: &NodeId, summary: &Summary) -> RunView 
         coordinator: me.clone(),
         state: saved.state,
         reason: None,
+        standby: None,
         targets: saved.targets,
         done,
         counts: summary.counts.clone(),

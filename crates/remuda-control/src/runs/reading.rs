@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use remuda_model::{Failure, run::RunView};
+use remuda_model::{ErrorKind, Failure, run::RunView};
 use remuda_run::{Filter, Target};
 use remuda_runtime::blocking;
 use remuda_wire::message::runs::Hosted;
@@ -59,13 +59,25 @@ impl Reading {
             read = self.blocks(&to) => read,
             () = to.closed() => return,
         };
-        if let Err(error) = read {
-            // Whoever listened may be gone.
-            drop(to.send(Err(disk_failure(&error))).await);
-        }
+        let failure = match read {
+            Ok(true) => return,
+            Ok(false) => {
+                let text = "the run goes on at another control node, or this one shuts down";
+                Failure::new(ErrorKind::Unavailable, text)
+                    .code("run_moved")
+                    .hint("ask again in some seconds; the records come from the start then")
+            }
+            Err(error) => disk_failure(&error),
+        };
+        // Whoever listened may be gone.
+        drop(to.send(Err(failure)).await);
     }
 
-    async fn blocks(&mut self, to: &mpsc::Sender<Result<Vec<Hosted>, Failure>>) -> io::Result<()> {
+    /// Whether that was all, or nobody listens.
+    async fn blocks(
+        &mut self,
+        to: &mpsc::Sender<Result<Vec<Hosted>, Failure>>,
+    ) -> io::Result<bool> {
         let mut reader = self.dir.reader();
         loop {
             // In this order: after the end of the run there is no more.
@@ -92,22 +104,22 @@ impl Reading {
                     if (batch.len() >= BATCH || bytes >= BATCH_BYTES)
                         && to.send(Ok(std::mem::take(&mut batch))).await.is_err()
                     {
-                        return Ok(());
+                        return Ok(true);
                     }
                     if batch.is_empty() {
                         bytes = 0;
                     }
                 }
                 if !batch.is_empty() && to.send(Ok(batch)).await.is_err() {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             if has_ended || !self.follow {
-                return Ok(());
+                return Ok(true);
             }
             tokio::select! {
-                changed = self.length.changed() => if changed.is_err() { return Ok(()) },
-                changed = self.view.changed() => if changed.is_err() { return Ok(()) },
+                changed = self.length.changed() => if changed.is_err() { return Ok(false) },
+                changed = self.view.changed() => if changed.is_err() { return Ok(false) },
             }
         }
     }

@@ -160,8 +160,11 @@ impl Control {
         };
         self.shared.runs.known().await?;
         match call {
-            Call::List => Ok(Said::Views(self.shared.runs.views())),
-            Call::Show(run) => Ok(Said::Views(vec![self.shared.runs.view(&run)?])),
+            Call::List => Ok(Said::Views(self.runs_here())),
+            Call::Show(run) => {
+                self.is_up(&run).await;
+                Ok(Said::Views(vec![self.run_here(&run)?]))
+            }
             Call::Pause(run) => change(run, RunChange::Pause).await,
             Call::Resume(run) => change(run, RunChange::Resume).await,
             Call::Cancel(run) => change(run, RunChange::Cancel).await,

@@ -1,10 +1,20 @@
 //! What became of some thousand targets, through every door and at every control node.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+use parquet::{
+    file::reader::{FileReader as _, SerializedFileReader},
+    record::RowAccessor as _,
+};
+use remuda::client::dto::RunRecord;
 use remuda_model::run::Outcome;
 use serde_json::Value;
 
@@ -95,6 +105,16 @@ async fn every_target_has_one_record_and_all_doors_agree() {
     assert!(table.starts_with("host,outcome,status,"), "{}", &table[..100]);
     let quoted = r#""{""version"": ""1.1"", ""at"": ""127.1.0.1""}""#;
     assert!(table.contains(quoted), "{}", &table[..1000]);
+    let file = lab.dir().join("first.parquet");
+    let path = file.to_str().expect("UTF-8");
+    said(&lab, "c2", &["results", "first", "--parquet", path]).await;
+    let all_rows: BTreeSet<Bare> = kept.values().map(bare).collect();
+    assert_eq!(in_parquet(&file), all_rows);
+    let some = ["results", "first", "--outcome", "unexpected", "--parquet", path];
+    said(&lab, "c3", &some).await;
+    let is_unexpected = |record: &&RunRecord| record.outcome == Outcome::Unexpected;
+    let some_rows: BTreeSet<Bare> = kept.values().filter(is_unexpected).map(bare).collect();
+    assert_eq!(in_parquet(&file), some_rows);
 
     // All is mended; what failed is asked again by its results, and the difference is told.
     mended.store(true, Ordering::Relaxed);
@@ -129,6 +149,31 @@ async fn every_target_has_one_record_and_all_doors_agree() {
             listed["runs"].as_array().expect("runs").iter().map(|run| &run["id"]).collect();
         assert_eq!(ids, ["second", "first"]);
     }
+}
+
+/// What a record says: host, outcome, status, worker and body.
+type Bare = (String, String, Option<i32>, Option<String>, String);
+
+fn bare(record: &RunRecord) -> Bare {
+    let worker = record.worker.as_ref().map(ToString::to_string);
+    let outcome = record.outcome.to_string();
+    (record.host.clone(), outcome, record.status, worker, record.body.clone())
+}
+
+/// What the records in a Parquet file say.
+fn in_parquet(path: &Path) -> BTreeSet<Bare> {
+    let file = File::open(path).expect("it is there");
+    let reader = SerializedFileReader::new(file).expect("a Parquet file");
+    let rows = reader.get_row_iter(None).expect("rows");
+    let rows = rows.map(|row| {
+        let row = row.expect("a row");
+        let at = |name| row.get_column_iter().position(|(column, _)| column == name);
+        let text = |name| at(name).and_then(|at| row.get_string(at).ok()).cloned();
+        let [host, outcome, body] = ["host", "outcome", "body"].map(|name| text(name).expect(name));
+        let status = at("status").and_then(|at| row.get_int(at).ok());
+        (host, outcome, status, text("worker"), body)
+    });
+    rows.collect()
 }
 
 /// Hosts that were printed, as a file of targets.

@@ -1,12 +1,12 @@
 //! Whoever dies in mid-run: every target ends with one record, and no answer that was there is lost.
 
 use remuda_e2e::{Lab, eventually, within};
-use remuda_model::run::Outcome;
+use remuda_model::run::{Outcome, RunState};
 
 use crate::{
     crowd::{Act, Crowd, hosts},
     field::{
-        assert_kept, cluster, count, detach, fanout, finished, json, judged, listed, records, until,
+        assert_kept, cluster, count, detach, ended, finished, json, judged, listed, records, until,
     },
 };
 
@@ -15,13 +15,13 @@ const TARGETS: u32 = 800;
 const BEFORE: u32 = 150;
 
 /// A run that is half done: some targets have their record, others wait for their answer.
-struct Half {
-    crowd: Crowd,
-    run: remuda_model::RunId,
-    before: Vec<remuda::client::dto::RunRecord>,
+pub(crate) struct Half {
+    pub(crate) crowd: Crowd,
+    pub(crate) run: remuda_model::RunId,
+    pub(crate) before: Vec<remuda::client::dto::RunRecord>,
 }
 
-async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
+pub(crate) async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
     let crowd = Crowd::held(|host| Act::ok(&host.to_string())).await;
     let targets = listed(lab, "hosts.txt", &hosts(TARGETS));
     let options = [&["--fixed", "--concurrency", "200"], options].concat();
@@ -39,7 +39,7 @@ async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
 }
 
 /// The run comes to its end, and is whole.
-async fn whole(lab: &Lab, at: &str, half: Half) {
+pub(crate) async fn whole(lab: &Lab, at: &str, half: Half) {
     half.crowd.open();
     let kept = finished(&lab.client(at), &half.run).await;
     assert_eq!(
@@ -124,6 +124,19 @@ async fn the_only_control_node_dies_and_its_next_start_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_stays_cancelled() {
+    let mut lab = cluster(1, 2).await;
+    let half = half(&lab, "c1", &[]).await;
+    lab.client("c1").cancel_run(&half.run).await.expect("it is cancelled");
+    lab.node_mut("c1").kill9();
+    lab.node_mut("c1").start();
+    lab.node_mut("c1").ready().await;
+    let view = ended(&lab.client("c1"), &half.run).await;
+    assert_eq!(view.state, RunState::Cancelled, "{view:#?}");
+    assert_kept(half.before, judged(&lab.client("c1"), &half.run).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_has_ended_is_as_it_was_after_a_restart() {
     let mut lab = cluster(1, 1).await;
     let crowd = Crowd::start(|host| match host.octets()[3] {
@@ -147,22 +160,6 @@ async fn a_run_that_has_ended_is_as_it_was_after_a_restart() {
         assert_eq!(again, shown);
     }
     assert_eq!(crowd.busy().total, 700, "nobody is asked again");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_coordinator_of_three_dies_and_its_next_start_goes_on() {
-    let mut lab = cluster(3, 2).await;
-    let half = half(&lab, "c2", &[]).await;
-    lab.node_mut("c2").kill9();
-    // The others know that they do not know.
-    let shown = async || fanout(&lab, "c3", &["show", half.run.as_str()]).await;
-    let shown = eventually("c2 is missed", shown, |shown| shown.code == Some(5)).await;
-    assert!(shown.stderr.contains("c2"), "{shown:#?}");
-    // Nobody goes on in the name of the dead.
-    half.crowd.until("all attempts are broken off", |busy| busy.now == 0).await;
-    lab.node_mut("c2").start();
-    lab.node_mut("c2").ready().await;
-    whole(&lab, "c3", half).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

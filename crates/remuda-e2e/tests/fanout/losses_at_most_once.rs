@@ -20,13 +20,13 @@ const WIDTH: u32 = 100;
 const BEFORE: u32 = 120;
 
 /// A run that is half done.
-struct Half {
-    crowd: Crowd,
-    run: RunId,
+pub(crate) struct Half {
+    pub(crate) crowd: Crowd,
+    pub(crate) run: RunId,
     before: Vec<RunRecord>,
 }
 
-async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
+pub(crate) async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
     let crowd = Crowd::held(|host| Act::ok(&host.to_string())).await;
     let targets = listed(lab, "hosts.txt", &hosts(TARGETS));
     let width = WIDTH.to_string();
@@ -43,7 +43,7 @@ async fn half(lab: &Lab, at: &str, options: &[&str]) -> Half {
 }
 
 /// The run comes to its end, and is honest.
-async fn honest(lab: &Lab, at: &str, half: Half) -> Vec<RunRecord> {
+pub(crate) async fn honest(lab: &Lab, at: &str, half: Half) -> Vec<RunRecord> {
     half.crowd.open();
     let kept = finished(&lab.client(at), &half.run).await;
     let asked: BTreeMap<Ipv4Addr, u32> = half.crowd.asked();

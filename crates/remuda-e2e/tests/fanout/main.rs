@@ -14,5 +14,6 @@ mod partition_in_namespaces;
 mod refusals;
 mod schedules;
 mod sources;
+mod takeover;
 mod very_many;
 mod width;

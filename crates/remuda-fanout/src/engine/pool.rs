@@ -58,6 +58,12 @@ impl Pool {
         Some(Member { pool: self.clone(), key, wake: Arc::default() })
     }
 
+    /// How many runs are open, and how many slots they use.
+    pub(super) fn load(&self) -> (usize, u32) {
+        let state = self.state();
+        (state.shares.len(), state.shares.in_use())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held; if it did, the numbers would still be whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

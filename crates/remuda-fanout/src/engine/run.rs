@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     core::Core,
     lanes::{Lanes, LanesEnded},
+    metrics::Attempts,
     pool::Member,
 };
 use crate::Contact;
@@ -36,6 +37,7 @@ pub(super) struct Run {
     pub(super) core: Core,
     pub(super) member: Member,
     pub(super) contact: Arc<dyn Contact>,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) lanes: usize,
     /// How many attempts can go on at most.
     pub(super) most: usize,
@@ -141,6 +143,7 @@ impl Run {
                     }
                     let now = opened.elapsed();
                     for (target, attempt) in ended.drain(..) {
+                        self.attempts.ended(attempt.record.outcome);
                         self.core.ended(now, target, attempt);
                     }
                 }

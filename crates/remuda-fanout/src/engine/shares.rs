@@ -48,6 +48,11 @@ impl Shares {
         self.runs.len()
     }
 
+    /// How many slots are in use, those of runs that have left included.
+    pub(super) fn in_use(&self) -> u32 {
+        self.in_use
+    }
+
     /// A run comes. It needs nothing yet.
     pub(super) fn join(&mut self, priority: Priority) -> Key {
         let weight = match priority {

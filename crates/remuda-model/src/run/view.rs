@@ -59,6 +59,9 @@ pub struct RunView {
     pub spec: RunSpec,
     /// The control node that coordinates it and keeps its results.
     pub coordinator: NodeId,
+    /// The control node that has a second copy and takes over when the coordinator is lost.
+    #[serde(default)]
+    pub standby: Option<NodeId>,
     /// Where it is in its life.
     pub state: RunState,
     /// Why it waits or is paused, for people.

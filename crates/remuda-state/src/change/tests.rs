@@ -82,6 +82,20 @@ fn golden() -> Vec<(Change, String)> {
             Change::FollowAuthority { revision: Revision(7), nodes: vec![id("a")] },
             "0c0407010161".to_owned(),
         ),
+        (
+            Change::PutRun {
+                run: "r".parse().unwrap(),
+                incarnation: 300,
+                coordinator: id("a"),
+                standby: Some(id("b")),
+                if_revision: Some(Revision(300)),
+            },
+            "0e0c0172ac02016101016201ac02".to_owned(),
+        ),
+        (
+            Change::RemoveRun { run: "r".parse().unwrap(), if_revision: Revision(7) },
+            "0f03017207".to_owned(),
+        ),
     ]
     .into_iter()
     .chain(golden_plans())
@@ -166,7 +180,7 @@ fn the_bytes_of_every_change_never_change() {
 fn every_number_is_used_once_and_in_order() {
     let mut numbers: Vec<u16> = golden().iter().map(|(change, _)| change.number()).collect();
     numbers.dedup();
-    let known = (1..=12).chain(32..=38);
+    let known = (1..=12).chain(14..=15).chain(32..=38);
     assert_eq!(numbers, known.chain([0x8001]).collect::<Vec<_>>());
 }
 

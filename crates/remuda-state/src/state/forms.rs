@@ -81,6 +81,26 @@ fn a_raised_state_says_its_level_where_the_cluster_stands() {
 }
 
 #[test]
+fn what_level_2_adds_follows_the_level() {
+    let mut state = full();
+    state.apply(9, &Command::once(Change::RaiseLevel { level: 2 })).outcome.expect("raised");
+    let put = Change::PutRun {
+        run: "r".parse().expect("a run"),
+        incarnation: 5,
+        coordinator: id("a"),
+        standby: None,
+        if_revision: None,
+    };
+    state.apply(10, &Command::once(put)).outcome.expect("kept");
+    let record = hex(&encode(&cluster()));
+    // No authority; one run: its id, its incarnation, its coordinator, no second copy, its revision;
+    // no lists, no schedules.
+    let extended = format!("03{record}02{}", "00010172050161000a000000");
+    assert_eq!(hex(&encode(&state.identity)), extended);
+    assert_eq!(decode::<ClusterState>(&encode(&state)).expect("readable"), state);
+}
+
+#[test]
 fn a_level_never_goes_back() {
     let mut state = full();
     for (index, level, outcome) in [
@@ -109,9 +129,9 @@ fn a_state_without_a_cluster_has_no_level_to_raise() {
 }
 
 /// What follows the cluster and the level in a state with target lists and schedules: no authority,
-/// one list, one schedule, how it stands.
+/// no run, one list, one schedule, how it stands.
 const PLANS_BYTES: &str = "\
-    0001016c0268 0a01ac020a 010173 0173 01e807 027b7d 00 01016c 00 0468757368 00 e807 0b \
+    00 00 01016c0268 0a01ac020a 010173 0173 01e807 027b7d 00 01016c 00 0468757368 00 e807 0b \
     010173 00 d00f 00 01d00f01720161 01 01000000 00 0d";
 
 #[test]
@@ -152,7 +172,7 @@ fn a_state_with_schedules_says_so_where_the_cluster_stands() {
     let plans = PLANS_BYTES.replace(' ', "");
     let planned = first.replacen("08", "0d", 1).replacen(
         &format!("01{record}"),
-        &format!("04{record}02{plans}"),
+        &format!("03{record}02{plans}"),
         1,
     );
     assert_eq!(hex(&bytes), planned);

@@ -14,6 +14,10 @@ fn name() -> impl Strategy<Value = NodeId> {
     prop::sample::select(vec!["a", "b", "c", "w"]).prop_map(id)
 }
 
+fn run_id() -> impl Strategy<Value = RunId> {
+    prop::sample::select(vec!["r", "s"]).prop_map(|name| name.parse().expect("a run"))
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let roles =
         any::<bool>().prop_map(|control| if control { Roles::CONTROL } else { Roles::WORKER });
@@ -49,6 +53,19 @@ fn change() -> impl Strategy<Value = Change> {
                 Change::IssueCertificate { node, certificate, joins, now_ms }
             }
         ),
+        2 => (run_id(), name(), prop::option::of(name()), prop::option::of(0_u64..20)).prop_map(
+            |(run, coordinator, standby, revision)| Change::PutRun {
+                run,
+                incarnation: 1,
+                coordinator,
+                standby,
+                if_revision: revision.map(Revision),
+            }
+        ),
+        1 => (run_id(), 0_u64..20).prop_map(|(run, revision)| Change::RemoveRun {
+            run,
+            if_revision: Revision(revision),
+        }),
         1 => (2_u16..4).prop_map(|level| Change::RaiseLevel { level }),
         3 => Just(Change::Init(cluster())),
         6 => crate::testing::plan_change(),

@@ -88,7 +88,6 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     let (endpoint, links) = endpoint(&config, &member, generation, admission, &supervisor)?;
     let parts = (classes, artifacts);
     let worker = worker(&data, &config, &member, generation, parts, &supervisor).await?;
-    worker.set_diagnosis(diagnosis(&mut config, control.clone()));
     let credentials = Credentials::open(endpoint.clone(), worker.clone(), &data)?;
     let listening = listen(&endpoint, &config, &mut ports).await?;
     let advertised = advertise::addresses(&config.advertise, &listening, &config.join);
@@ -98,7 +97,9 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     let mut others = other_protocols(&mut config, control.as_ref());
     credentials.register(&mut others);
     let own = listening.iter().chain(&advertised);
-    fanout(&config, &member.file.node, own, &worker, &supervisor).register(&mut others);
+    let engine = fanout(&config, &member.file.node, own, &worker, &supervisor);
+    engine.register(&mut others);
+    worker.set_diagnosis(diagnosis(&mut config, control.clone(), engine.clone()));
     let mut router = others.clone();
     worker.register(&mut router);
     let router = Arc::new(router);
@@ -131,7 +132,7 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     worker.find_owner(endpoint.clone(), others, receiver);
     let api = match (&control, &config.api) {
         (Some(control), Some(api)) => {
-            let config = api_config(api, &endpoint, &worker)?;
+            let config = api_config(api, &endpoint, (&worker, &engine))?;
             let served = serve_api(control, api, config, &mut ports, &supervisor).await;
             Some(served?)
         }
@@ -420,22 +421,23 @@ fn other_protocols(config: &mut AgentConfig, control: Option<&Control>) -> Route
     router
 }
 
-/// What the program and the control side of this node say to whoever looks for a fault.
+/// What the program and the parts of this node say to whoever looks for a fault.
 fn diagnosis(
     config: &mut AgentConfig,
     control: Option<Control>,
+    engine: Engine,
 ) -> impl Fn() -> Value + Send + Sync + 'static {
     let program = config.diagnosis.take();
     move || {
-        let metrics = control.as_ref().map(|control| {
-            let mut page = Page::new();
+        let mut page = Page::new();
+        if let Some(control) = &control {
             control.write_metrics(&mut page);
-            page.into_text()
-        });
+        }
+        engine.write_metrics(&mut page);
         json!({
             "program": program.as_ref().map(|read| read()),
             "replica": control.as_ref().map(Control::replica_state),
-            "metrics": metrics,
+            "metrics": page.into_text(),
         })
     }
 }
@@ -531,15 +533,19 @@ async fn serve_api(
 fn api_config(
     api: &ApiListen,
     endpoint: &Endpoint,
-    worker: &Worker,
+    (worker, engine): (&Worker, &Engine),
 ) -> Result<ApiConfig, AgentError> {
-    let worker = worker.clone();
+    let (worker, engine) = (worker.clone(), engine.clone());
+    let more_metrics = MoreMetrics::new(move |page| {
+        engine.write_metrics(page);
+        worker.write_metrics(page);
+    });
     Ok(ApiConfig {
         tls: api_tls(api, endpoint)?,
         insecure: api.insecure,
         names: api.hosts.clone(),
         open_metrics: api.open_metrics,
-        more_metrics: Some(MoreMetrics::new(move |page| worker.write_metrics(page))),
+        more_metrics: Some(more_metrics),
         ..ApiConfig::new(api.address)
     })
 }

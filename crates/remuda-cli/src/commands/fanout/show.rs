@@ -93,6 +93,8 @@ pub(super) fn summary(printer: Printer, view: &RunView) -> Result<(), PrintError
     if let Some(reason) = &view.reason {
         let _ = writeln!(text, "  {}", escape_line(reason));
     }
+    let copy = view.standby.as_ref().map(|standby| format!(", second copy at {standby}"));
+    let _ = writeln!(text, "  coordinated by {}{}", view.coordinator, copy.unwrap_or_default());
     let counts: Vec<String> =
         view.counts.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     if !counts.is_empty() {
