@@ -91,10 +91,10 @@ impl Node {
         worker.find_owner(endpoint, Router::new(), candidates);
         let me = "c1".parse().expect("valid");
         let ready = async {
-            while control
+            while !control
                 .node(&me, Consistency::Stale)
                 .await
-                .is_ok_and(|node| node.status != NodeStatus::Ready)
+                .is_ok_and(|node| node.status == NodeStatus::Ready)
             {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
