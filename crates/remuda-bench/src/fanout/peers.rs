@@ -57,7 +57,8 @@ pub(super) async fn over_ssh(
 
     let mut ansible = Command::new("ansible");
     ansible.args(["all", "-f", "64", "-u", "root", "-m", "raw", "-a", "true", "-i"]).arg(&list);
-    ansible.args(["--ssh-extra-args", &options]).env("ANSIBLE_HOST_KEY_CHECKING", "false");
+    // In one word: the value begins as an option does.
+    ansible.arg(format!("--ssh-extra-args={options}")).env("ANSIBLE_HOST_KEY_CHECKING", "false");
     ansible.env("ANSIBLE_PYTHON_INTERPRETER", "/usr/bin/python3");
     taken.push(("ansible raw -f 64", timed(ansible).await.context("this needs ansible")?));
     Ok(taken)
