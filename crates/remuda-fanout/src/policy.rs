@@ -14,6 +14,7 @@
 //! | `metadata service` | `fd00:ec2::254` | nothing |
 //! | `own listener` | what remuda listens on here | nothing |
 //! | `private ranges` | 10/8, 172.16/12, 192.168/16, 100.64/10, `fc00::/7` | `--fanout-allow CIDR` |
+//! | `other ports` | any at a port that is not among the allowed ones, where an operator says which | `--fanout-ports PORTS` |
 //!
 //! An IPv4 address within an IPv6 one (`::ffff:a.b.c.d`, `::a.b.c.d`, `64:ff9b::a.b.c.d`) is judged as
 //! the IPv4 address.
@@ -22,6 +23,7 @@ use std::{
     error::Error,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
 };
 
 pub use ipnet::IpNet as Cidr;
@@ -34,6 +36,8 @@ pub struct PolicyConfig {
     pub allow: Vec<Cidr>,
     /// Whether runs may contact loopback addresses; for tests and benchmarks.
     pub allow_loopback: bool,
+    /// The ports that runs may connect to; any but 0 when there is none.
+    pub ports: Vec<RangeInclusive<u16>>,
     /// What remuda listens on at this machine. An unspecified address stands for all of the machine.
     pub own: Vec<SocketAddr>,
 }
@@ -51,6 +55,19 @@ pub fn cidr(text: &str) -> Result<Cidr, Failure> {
         Failure::invalid(format!("`{text}` is no range of addresses"))
             .hint("write an address, a slash and the bits that count, such as 10.0.0.0/8")
     })
+}
+
+/// Reads a port such as `443`, or a range of them such as `8000-8999`.
+///
+/// # Errors
+/// The text is neither.
+pub fn ports(text: &str) -> Result<RangeInclusive<u16>, Failure> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.trim().parse(), last.trim().parse()) {
+        (Ok(first), Ok(last)) if 1 <= first && first <= last => Ok(first..=last),
+        _ => Err(Failure::invalid(format!("`{text}` is no port and no range of ports"))
+            .hint("write ports from 1 to 65535, such as 443 or 8000-8999")),
+    }
 }
 
 /// Why an address is not contacted.
@@ -74,6 +91,8 @@ pub enum Rule {
     Private,
     /// Port 0.
     Port,
+    /// A port that is not among those that the operator has named.
+    OtherPort(u16),
 }
 
 impl Rule {
@@ -89,6 +108,7 @@ impl Rule {
             Self::OwnListener => "own listener",
             Self::Private => "private ranges",
             Self::Port => "port 0",
+            Self::OtherPort(_) => "other ports",
         }
     }
 }
@@ -111,6 +131,9 @@ impl Denial {
                 let address = effective(self.address);
                 let range = private_range(address).unwrap_or(address.into());
                 Some(format!("start the worker with --fanout-allow {range}"))
+            }
+            Rule::OtherPort(port) => {
+                Some(format!("start the worker with {port} among its --fanout-ports"))
             }
             _ => None,
         }
@@ -154,6 +177,10 @@ impl Policy {
         let denied = |rule| Err(Denial { address: target.ip(), rule });
         if target.port() == 0 {
             return denied(Rule::Port);
+        }
+        let allowed = &self.config.ports;
+        if !allowed.is_empty() && !allowed.iter().any(|range| range.contains(&target.port())) {
+            return denied(Rule::OtherPort(target.port()));
         }
         if self.is_own(effective(target.ip()), target.port()) {
             return denied(Rule::OwnListener);

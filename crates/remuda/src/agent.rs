@@ -34,7 +34,7 @@ pub use config::{
 pub use data_dir::DataDirError;
 pub use error::AgentError;
 pub use remuda_control::{Backup, BackupError};
-pub use remuda_fanout::policy::cidr;
+pub use remuda_fanout::policy::{cidr, ports};
 pub use restore::{Restored, offline_backup, restore};
 
 use cluster_file::ClusterFile;

@@ -79,6 +79,9 @@ pub(crate) struct AgentArgs {
     /// Let fan-out runs contact this machine's loopback, for tests
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     fanout_allow_loopback: Option<String>,
+    /// Ports that fan-out runs may connect to from here, such as `22,443,8000-8999`
+    #[arg(long, value_name = "PORT,…")]
+    fanout_ports: Option<String>,
     /// Where a control node serves the API; `off` for nowhere
     #[arg(long, value_name = "ADDR:PORT")]
     api: Option<String>,
@@ -153,6 +156,7 @@ impl AgentArgs {
             ("fanout_slots", &self.fanout_slots),
             ("fanout_allow", &self.fanout_allow),
             ("fanout_allow_loopback", &self.fanout_allow_loopback),
+            ("fanout_ports", &self.fanout_ports),
             ("api", &self.api),
             ("api_hosts", &self.api_hosts),
             ("rest_commander", &self.rest_commander),

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -84,6 +85,15 @@ pub(super) fn slots(text: &str) -> Result<u32, String> {
 pub(super) fn ranges(text: &str) -> Result<Vec<Cidr>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| remuda::agent::cidr(part).map_err(|failure| failure.message)).collect()
+}
+
+/// Ports and ranges of them; nothing stands for any.
+pub(super) fn ports(text: &str) -> Result<Vec<RangeInclusive<u16>>, String> {
+    if text == "any" {
+        return Ok(Vec::new());
+    }
+    let parts = text.split(',').map(str::trim);
+    parts.map(|part| remuda::agent::ports(part).map_err(|failure| failure.message)).collect()
 }
 
 pub(super) fn name(text: &str) -> Result<String, String> {

@@ -168,6 +168,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
             allow_loopback: from
                 .get("fanout_allow_loopback", Some("false"), parse::boolean)
                 .unwrap_or_default(),
+            ports: from.get("fanout_ports", Some("any"), parse::ports).unwrap_or_default(),
         },
         labels: from.get("labels", Some(""), parse::itself).unwrap_or_default(),
         api: api_address.flatten().map(|address| ApiListen {

@@ -23,7 +23,7 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 33] = [
+pub(super) const SETTINGS: [Setting; 34] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
@@ -46,6 +46,7 @@ pub(super) const SETTINGS: [Setting; 33] = [
     setting("fanout_slots", "REMUDA_FANOUT_SLOTS"),
     setting("fanout_allow", "REMUDA_FANOUT_ALLOW"),
     setting("fanout_allow_loopback", "REMUDA_FANOUT_ALLOW_LOOPBACK"),
+    setting("fanout_ports", "REMUDA_FANOUT_PORTS"),
     setting("api", "REMUDA_API"),
     setting("api_hosts", "REMUDA_API_HOSTS"),
     setting("rest_commander", "REMUDA_REST_COMMANDER"),

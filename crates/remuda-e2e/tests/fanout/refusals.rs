@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     crowd::{Act, Crowd, hosts},
-    field::{cluster, ended, fanout, json as said_json, listed, said, written},
+    field::{LOOPBACK, cluster, ended, fanout, json as said_json, listed, said, written},
 };
 
 /// Nothing of it happened.
@@ -209,4 +209,16 @@ async fn a_token_that_may_only_read_starts_and_changes_nothing() {
     let refused = reader.remove_run(&view.id).await.expect_err("it may only read");
     assert_eq!(refused.kind, ErrorKind::Forbidden, "{refused:?}");
     ended(&client, &view.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_the_operator_did_not_name_is_blocked() {
+    let lab = Lab::start_with(1, 0, &[LOOPBACK, "--fanout-ports", "1-2"]).await;
+    let crowd = Crowd::start(|_| Act::ok("here")).await;
+    let url = crowd.url("/");
+    let blocked = fanout(&lab, "c1", &["http", "GET", &url, "-t", "127.0.0.5"]).await;
+    assert_eq!(blocked.code, Some(7), "{blocked:#?}");
+    assert!(blocked.stdout.contains("blocked"), "{blocked:#?}");
+    assert!(blocked.stdout.contains("among its --fanout-ports"), "{blocked:#?}");
+    assert_eq!(crowd.busy().total, 0);
 }

@@ -172,6 +172,29 @@ fn port_0_is_no_target() {
     assert_eq!(denial.expect_err("denied").rule, Rule::Port);
 }
 
+#[test]
+fn where_ports_are_named_others_are_denied() {
+    let named = ["22", "8000-8002"].map(|text| ports(text).expect("ports")).to_vec();
+    let config = PolicyConfig { ports: named, ..PolicyConfig::default() };
+    let policy = Policy::new(config, Vec::new());
+    let at = |port| policy.check(SocketAddr::from(([9, 9, 9, 9], port)));
+    for port in [22, 8000, 8001, 8002] {
+        assert_eq!(at(port), Ok(()));
+    }
+    for port in [1, 21, 23, 7999, 8003, 65535] {
+        let denial = at(port).expect_err("denied");
+        assert_eq!(denial.rule, Rule::OtherPort(port));
+        let remedy = format!("start the worker with {port} among its --fanout-ports");
+        assert!(denial.to_string().ends_with(&remedy), "{denial}");
+    }
+    // An address that nothing allows stays so at an allowed port.
+    let metadata = policy.check(SocketAddr::from(([169, 254, 169, 254], 22)));
+    assert_eq!(metadata.expect_err("denied").rule, Rule::LinkLocal);
+    for wrong in ["0", "70000", "9-8", "x", "", "1-2-3"] {
+        assert!(ports(wrong).is_err(), "{wrong}");
+    }
+}
+
 proptest! {
     /// The standard library's words agree.
     #[test]

@@ -297,12 +297,12 @@ fn fanout<'a>(
     worker: &Worker,
     supervisor: &Supervisor,
 ) -> Engine {
-    let FanoutConfig { slots, allow, allow_loopback } = config.fanout.clone();
+    let FanoutConfig { slots, allow, allow_loopback, ports } = config.fanout.clone();
     let api = config.api.as_ref().map(|api| api.address);
     let listeners = own.filter_map(|url| Some(SocketAddr::new(url.host.parse().ok()?, url.port)));
     let face = config.rest_commander.as_ref().map(|face| face.listen);
     let own = listeners.chain(api).chain(config.tracker_listen).chain(face).collect();
-    let open = Shared::new(PolicyConfig { allow, allow_loopback, own }).opener();
+    let open = Shared::new(PolicyConfig { allow, allow_loopback, ports, own }).opener();
     let worker = worker.clone();
     let admit: Admit = Arc::new(move |epoch| {
         let worker = worker.clone();

@@ -1,6 +1,6 @@
 //! What a node needs to know before it starts.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use remuda_control::ApiToken;
 use remuda_discovery::tracker::TrackerUrl;
@@ -109,11 +109,13 @@ pub struct FanoutConfig {
     pub allow: Vec<Cidr>,
     /// Whether runs may contact loopback addresses, for tests and benchmarks.
     pub allow_loopback: bool,
+    /// The ports that runs may connect to; any when there is none.
+    pub ports: Vec<RangeInclusive<u16>>,
 }
 
 impl Default for FanoutConfig {
     fn default() -> Self {
-        Self { slots: DEFAULT_SLOTS, allow: Vec::new(), allow_loopback: false }
+        Self { slots: DEFAULT_SLOTS, allow: Vec::new(), allow_loopback: false, ports: Vec::new() }
     }
 }
 
