@@ -201,8 +201,8 @@ impl Control {
     /// # Errors
     ///
     /// - [`Invalid`](ErrorKind::Invalid) names what is wrong with the spec or the targets;
-    /// - [`Exists`](ErrorKind::Exists) when there is a run of this id, here or at another control
-    ///   node that answers;
+    /// - [`Exists`](ErrorKind::Exists) when there is a run of this id in the cluster;
+    /// - [`Unavailable`](ErrorKind::Unavailable) when there is no majority of the control nodes;
     /// - [`NoCapacity`](ErrorKind::NoCapacity) when 256 runs are under way, or the disk is full;
     /// - [`NotFound`](ErrorKind::NotFound) when no worker has the label of `from_each`.
     ///

@@ -4,14 +4,17 @@
 //! both can be sent; a worker checks the spec again, since it believes nobody, and then fills
 //! [`Plan`]s only.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use remuda_model::{
     Failure,
     run::{Command, RunSpec, Secrets},
 };
 
-use crate::{Target, Values, target::MAX_VARS, target::is_var_name};
+use crate::{
+    Target, Values,
+    target::{MAX_VARS, TargetError, is_var_name},
+};
 
 mod expand;
 mod field;
@@ -94,13 +97,31 @@ impl Checked {
         }
     }
 
+    /// The target as a worker gets it: with `from_each`, `{{vars.site}}` is the site. Which sites
+    /// there are is not known yet; `1` does as a part of a name and as a port.
+    fn at_a_site<'a>(&self, target: &'a Target) -> Result<Cow<'a, Target>, FillError> {
+        if self.inner.spec.from_each.is_none() {
+            return Ok(Cow::Borrowed(target));
+        }
+        let own = target.vars.iter().cloned();
+        let there = Target::new(&target.host, own.chain([("site".into(), "1".into())]));
+        there.map(Cow::Owned).map_err(|error| match error {
+            TargetError::VarTwice(_) => {
+                let reason = "with `from_each` this is the site, and no value of the target";
+                FillError::new("vars.site", reason)
+            }
+            error => FillError::new("vars", error),
+        })
+    }
+
     /// Whether all texts can be made for a target.
     ///
     /// # Errors
     ///
     /// Names the field and what is wrong with it for this target.
     pub fn check_target(&self, target: &Target) -> Result<(), FillError> {
-        let values = self.values(target);
+        let target = self.at_a_site(target)?;
+        let values = self.values(&target);
         match &self.inner.plan {
             Plan::Http(plan) => plan.check_target(&values),
             Plan::Ssh(plan) => plan.fill(&values).map(drop),

@@ -82,7 +82,8 @@ async fn each_target_is_contacted_once_from_each_region() {
     let crowd = Crowd::start(|_| Act::ok("here")).await;
     let all = hosts(700);
     let targets = listed(&lab, "hosts.txt", &all);
-    let run = detach(&lab, ("c1", &crowd), &targets, &["--from-each", "region"]).await;
+    let each = ["--from-each", "region", "--header", "x-from: {{vars.site}}"];
+    let run = detach(&lab, ("c1", &crowd), &targets, &each).await;
     let client = lab.client("c1");
     let kept = finished(&client, &run).await;
     assert_eq!(kept.len(), 2100);
@@ -99,6 +100,11 @@ async fn each_target_is_contacted_once_from_each_region() {
         assert!(from.entry(record.host.clone()).or_default().insert(region), "twice: {record:?}");
     }
     assert_eq!(from.len(), all.len());
+    let request = crowd.request_to(all[0].to_string().parse().expect("an address"));
+    assert!(
+        ["eu", "us", "asia"].iter().any(|site| request.contains(&format!("x-from: {site}\r\n"))),
+        "{request}"
+    );
 
     let url = crowd.url("/");
     let nowhere = ["http", "GET", &url, "-t", "127.1.0.1", "--from-each", "planet"];

@@ -38,7 +38,8 @@ pub fn expand(checked: &Checked, target: &Target) -> Result<Expansion, FillError
     let names = checked.secrets().values.keys();
     let hidden: BTreeMap<String, Secret> =
         names.map(|name| (name.clone(), Secret::from("***".to_owned()))).collect();
-    let values = Values { secrets: &hidden, ..checked.values(target) };
+    let target = checked.at_a_site(target)?;
+    let values = Values { secrets: &hidden, ..checked.values(&target) };
     let texts = match checked.plan() {
         Plan::Http(plan) => http(plan, &values)?,
         Plan::Ssh(plan) => ssh(plan, &values)?,

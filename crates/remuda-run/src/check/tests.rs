@@ -237,6 +237,23 @@ fn a_secret_is_in_no_error() {
 }
 
 #[test]
+fn with_from_each_the_site_has_a_value_that_no_target_gives() {
+    let mut spec = http(json!({"url": "http://{{host}}/from/{{vars.site}}"}));
+    let alone = checked(spec.clone()).check_target(&target("a")).expect_err("no site");
+    assert_eq!(alone.to_string(), "command.http.url: no value for `{{vars.site}}`");
+    spec["from_each"] = json!("region");
+    let each = checked(spec);
+    each.check_target(&target("a")).expect("the site has a value");
+    expand(&each, &target("a")).expect("and can be shown");
+    let own = target(r#"{"host":"a","vars":{"site":"mine"}}"#);
+    let error = each.check_target(&own).expect_err("two sites");
+    assert_eq!(
+        error.to_string(),
+        "vars.site: with `from_each` this is the site, and no value of the target"
+    );
+}
+
+#[test]
 fn targets_that_the_command_does_not_fit_are_listed() {
     let checked = checked(http(json!({"url": "http://{{host}}:{{vars.port}}/"})));
     let set = targets::from_lines(
