@@ -1,6 +1,9 @@
 //! Lists of targets by name, and schedules whose runs begin by themselves, whoever leads.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use remuda_model::{ErrorKind, NodeId, ScheduleId, TargetListId, run::Secrets};
 use remuda_state::{Change, Reached, Step};
@@ -51,12 +54,24 @@ async fn stands(node: &Node, name: &str, good: impl Fn(&ScheduleView) -> bool) -
     .await
 }
 
-/// The runs on the disk of a node; without any there is no directory.
+/// The runs that are whole on the disk of a node; without any there is no directory.
 fn on_disk(node: &Node) -> BTreeSet<String> {
     let Ok(entries) = std::fs::read_dir(node.dir.path().join("runs")) else {
         return BTreeSet::new();
     };
-    entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+    let names = entries.map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.into_string().expect("text"));
+    names.filter(|name| !name.starts_with('~')).collect()
+}
+
+/// Which run of its name this is.
+fn incarnation(node: &Node, run: &str) -> serde_json::Value {
+    let path = node.dir.path().join("runs").join(run).join("run.json");
+    let saved = std::fs::read(path).expect("what the run is");
+    let mut saved: serde_json::Value = serde_json::from_slice(&saved).expect("JSON");
+    let incarnation = saved["incarnation"].take();
+    assert!(incarnation.is_u64(), "{run} has none");
+    incarnation
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,10 +251,13 @@ async fn the_next_leader_goes_on_and_no_time_has_two_runs() {
     };
     let view = stands(other, "often", lives).await;
     assert!(on_disk(&dead).len() >= 2, "it has begun some");
-    let mut all = BTreeSet::new();
+    let mut all = BTreeMap::new();
     for node in cluster.nodes.iter().chain([&dead]) {
         for run in on_disk(node) {
-            assert!(all.insert(run.clone()), "{run} is at two control nodes");
+            let made = incarnation(node, &run);
+            // One that was taken over by now is at both, and the same.
+            let other = all.insert(run.clone(), made.clone()).unwrap_or_else(|| made.clone());
+            assert_eq!(other, made, "two runs are called {run}");
         }
     }
     // Those of which the dead one could not say that it had begun them were counted as missed.
