@@ -203,7 +203,8 @@ proptest! {
         let rate = world.run(hosts, ms(10_000));
         let limit = world.window.limit();
         prop_assert!(rate > capacity * 0.8, "{rate} of {capacity} with {limit}");
-        prop_assert!(limit <= right * 4 + START, "{limit} where {right} are enough");
+        // It may be looked at in the middle of a try, which goes half as far again.
+        prop_assert!(limit <= right * 5 + START, "{limit} where {right} are enough");
     }
 
     #[test]
