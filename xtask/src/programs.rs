@@ -99,7 +99,8 @@ pub(crate) fn cargo_program(name: &str) -> Option<PathBuf> {
     if !path.exists() {
         say(&format!("installing {name} (some minutes, once)"));
         let mut install = cargo();
-        install.args(["install", "--quiet", "--locked", name, "--root"]).arg(&tools);
+        // To build it takes longer than whatever it does.
+        install.args(["install", "--quiet", "--locked", "--debug", name, "--root"]).arg(&tools);
         // Its own build folder, so that it does not mix with ours.
         quiet(install.env("CARGO_TARGET_DIR", tools.join("build")));
     }

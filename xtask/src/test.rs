@@ -40,9 +40,14 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         "clippy",
         cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
     )?;
-    // Tests with real processes run the binary: build it first, so that all of them find it.
-    let features = ["--features", "fixture-previous"];
-    step("build", cargo().args(["build", "--quiet", "-p", "remuda-cli"]).args(features))?;
+    // Programs and tests at once: what is built for less than the workspace has other features, and
+    // would be built again.
+    let mut selection = vec!["test", "--workspace", "--quiet"];
+    selection.extend(["--features", "remuda-cli/fixture-previous"]);
+    if quick {
+        selection.extend(["--exclude", "remuda-e2e"]);
+    }
+    step("build", cargo().args(&selection).arg("--no-run"))?;
     let mut skipped = Vec::new();
     for (program, package, tests) in PROGRAMS {
         let is_there = quick || has(program) || (apt(&[package]) && has(program));
@@ -59,9 +64,11 @@ pub(crate) fn run(quick: bool) -> Result<()> {
         metrics(&mut untested)?;
     }
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--quiet", "--no-fail-fast"]);
-    if quick {
-        tests.args(["--exclude", "remuda-e2e"]);
+    tests.args(&selection).arg("--no-fail-fast").env("REMUDA_IS_BUILT", "1");
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // Those with real processes wait more than they compute.
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        tests.env("RUST_TEST_THREADS", (2 * processors).to_string());
     }
     if !skipped.is_empty() {
         tests.arg("--").args(&skipped);
