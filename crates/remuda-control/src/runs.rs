@@ -12,6 +12,7 @@ mod dir;
 mod ended;
 mod files;
 mod keep;
+mod line;
 mod parts;
 mod reading;
 mod records;
@@ -47,16 +48,20 @@ pub use self::{actor::RunChange, reading::RecordStream};
 use self::{
     actor::{Order, Told, view_of},
     dir::{RunDir, Saved},
+    line::Line,
     reading::Reading,
     standby::Copies,
     takeover::{is_kept_by, removed},
 };
 use crate::Control;
 
-/// Runs that are carried out at a time; more are refused.
-const MAX_ACTIVE: usize = 256;
-/// The most contacts of a run.
-const MAX_CONTACTS: usize = 4_000_000;
+/// Runs that are carried out at a time; more wait in line.
+const MAX_UNDER_WAY: usize = 256;
+/// Runs that have not ended; more are refused.
+const MAX_OPEN: usize = 1024;
+/// The most contacts of a run, and of all that have not ended.
+const MAX_CONTACTS: u32 = 4_000_000;
+const MAX_OPEN_CONTACTS: u32 = 8_000_000;
 /// The level from which on the state says who keeps a run.
 const CLAIMS: u16 = 2;
 /// How long a run may take to do what it was told, and the control nodes to agree on it.
@@ -94,6 +99,7 @@ pub(crate) struct Runs {
     dir: PathBuf,
     copies: Copies,
     entries: Mutex<BTreeMap<RunId, Arc<Entry>>>,
+    line: Arc<Line>,
     /// Whether those of an earlier start are among them.
     known: watch::Sender<bool>,
     ready: watch::Sender<Arc<Vec<NodeView>>>,
@@ -119,7 +125,8 @@ impl Runs {
         let ready = watch::Sender::new(Arc::default());
         let known = watch::Sender::new(true);
         let (dir, copies) = (control_dir.join("runs"), Copies::new(control_dir.join("copies")));
-        Self { dir, copies, entries: Mutex::default(), known, ready, begun: Notify::new() }
+        let (entries, line) = (Mutex::default(), Line::new(MAX_UNDER_WAY));
+        Self { dir, copies, entries, line, known, ready, begun: Notify::new() }
     }
 
     /// From now on those of an earlier start are to be read first.
@@ -166,8 +173,30 @@ impl Runs {
     }
 
     fn active(&self) -> usize {
-        let entries = self.entries();
-        entries.values().filter(|entry| !entry.told.view.borrow().state.has_ended()).count()
+        open(&self.entries()).count()
+    }
+
+    /// Takes the name of a run, if there is room for it.
+    fn enter(&self, run: &RunId, entry: &Arc<Entry>, contacts: u32) -> Result<(), Failure> {
+        let mut entries = self.entries();
+        if entries.contains_key(run) {
+            return Err(run_exists(run));
+        }
+        let (mut runs, mut all) = (1, contacts);
+        for others in open(&entries) {
+            (runs, all) = (runs + 1, all.saturating_add(others));
+        }
+        if runs > MAX_OPEN || all > MAX_OPEN_CONTACTS {
+            let text = format!(
+                "at most {MAX_OPEN} runs with {MAX_OPEN_CONTACTS} contacts may be under way or wait \
+                 at a control node"
+            );
+            return Err(Failure::new(ErrorKind::NoCapacity, text)
+                .code("too_many_runs")
+                .hint("wait until others have ended, or create it at another control node"));
+        }
+        entries.insert(run.clone(), Arc::clone(entry));
+        Ok(())
     }
 }
 
@@ -203,7 +232,8 @@ impl Control {
     /// - [`Invalid`](ErrorKind::Invalid) names what is wrong with the spec or the targets;
     /// - [`Exists`](ErrorKind::Exists) when there is a run of this id in the cluster;
     /// - [`Unavailable`](ErrorKind::Unavailable) when there is no majority of the control nodes;
-    /// - [`NoCapacity`](ErrorKind::NoCapacity) when 256 runs are under way, or the disk is full;
+    /// - [`NoCapacity`](ErrorKind::NoCapacity) when 1024 runs, or runs with 8,000,000 contacts, have
+    ///   not ended at this control node, or the disk is full;
     /// - [`NotFound`](ErrorKind::NotFound) when no worker has the label of `from_each`.
     ///
     /// # Cancel safety
@@ -228,10 +258,6 @@ impl Control {
             Some(id) => self.unused(id).await?,
             None => RunId::random(),
         };
-        if self.shared.runs.active() >= MAX_ACTIVE {
-            let text = format!("{MAX_ACTIVE} runs are under way at this control node");
-            return Err(Failure::new(ErrorKind::NoCapacity, text).code("too_many_runs"));
-        }
         let views = self.ready_nodes().await?;
         let sites = sites::all(&spec, &views);
         if let (true, Some(label)) = (sites.is_empty(), &spec.from_each) {
@@ -239,11 +265,11 @@ impl Control {
             return Err(Failure::not_found(text).code("no_site"));
         }
         let contacts = targets.len() * sites.len();
-        if contacts > MAX_CONTACTS {
+        let bounded = u32::try_from(contacts).ok().filter(|contacts| *contacts <= MAX_CONTACTS);
+        let contacts = bounded.ok_or_else(|| {
             let text = format!("{contacts} contacts are more than {MAX_CONTACTS}");
-            return Err(Failure::invalid(text).code("too_many_targets"));
-        }
-        let contacts = u32::try_from(contacts).map_err(|error| Failure::internal(&error))?;
+            Failure::invalid(text).code("too_many_targets")
+        })?;
         let is_claimed = self.shared.replica.state().level() >= CLAIMS;
         let incarnation = is_claimed.then(|| fastrand::u64(1..));
         let saved = Saved {
@@ -263,13 +289,7 @@ impl Control {
         let dir = RunDir::of(&self.shared.runs.dir, &id);
         let (entry, orders) = entry(dir.clone(), &saved, &self.shared.me, &Summary::default());
         // The name is taken before the disk is touched, and free again if that goes wrong.
-        {
-            let mut entries = self.shared.runs.entries();
-            if entries.contains_key(&id) {
-                return Err(run_exists(&id));
-            }
-            entries.insert(id.clone(), Arc::clone(&entry));
-        }
+        self.shared.runs.enter(&id, &entry, contacts)?;
         let (control, (reply, answer)) = (self.clone(), oneshot::channel());
         // What is on disk is carried out, even when nobody waits for the answer any more.
         self.shared.supervisor.spawn("new run", async move {
@@ -540,6 +560,14 @@ fn entry(
     let (sites, targets) = (saved.sites.len().max(1), Mutex::default());
     let incarnation = saved.incarnation;
     (Arc::new(Entry { dir, incarnation, sites, told, orders, targets }), receiver)
+}
+
+/// The contacts of each run that has not ended.
+fn open(entries: &BTreeMap<RunId, Arc<Entry>>) -> impl Iterator<Item = u32> {
+    entries.values().filter_map(|entry| {
+        let view = entry.told.view.borrow();
+        (!view.state.has_ended()).then_some(view.targets)
+    })
 }
 
 fn run_exists(run: &RunId) -> Failure {

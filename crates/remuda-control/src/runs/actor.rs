@@ -26,7 +26,9 @@ use self::{
     keeping::{Disk, written},
 };
 use super::{
+    MAX_UNDER_WAY,
     dir::{RunDir, Saved},
+    line::Turn,
     parts::Parts,
     records::RecordsWriter,
     second::Second,
@@ -92,6 +94,7 @@ pub(super) struct Setup {
     pub(super) summary: Summary,
     pub(super) writer: RecordsWriter,
     pub(super) second: Second,
+    pub(super) turn: Turn,
     pub(super) told: Arc<Told>,
     pub(super) ready: watch::Receiver<Arc<Vec<NodeView>>>,
 }
@@ -107,6 +110,7 @@ pub(super) struct Actor {
     hand_out: HandOut,
     summary: Summary,
     parts: Parts,
+    turn: Turn,
     told: Arc<Told>,
     ready: watch::Receiver<Arc<Vec<NodeView>>>,
     heard: mpsc::Sender<(NodeId, u64, Heard)>,
@@ -151,6 +155,7 @@ impl Actor {
             summary,
             writer,
             second,
+            turn,
             told,
             ready,
         } = setup;
@@ -167,6 +172,7 @@ impl Actor {
             hand_out,
             summary,
             parts: Parts::default(),
+            turn,
             told,
             ready,
             heard,
@@ -258,6 +264,7 @@ impl Actor {
             self.saved.given_up = Some(why);
             self.parts.clear();
             self.noted.clear();
+            self.turn.leave();
         }
     }
 
@@ -370,6 +377,11 @@ impl Actor {
             } else if let Some((error, _)) = &self.full {
                 view.state = RunState::Paused;
                 view.reason = Some(format!("cannot write its results: {error}"));
+            } else if let Some(before) = self.turn.before() {
+                view.state = RunState::Waiting;
+                view.reason = Some(format!(
+                    "{MAX_UNDER_WAY} runs are under way here; {before} more are before it"
+                ));
             } else if self.parts.is_empty() && self.saved.state == RunState::Running {
                 view.state = RunState::Waiting;
                 view.reason = Some(match &self.saved.spec.on {

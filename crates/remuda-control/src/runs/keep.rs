@@ -230,6 +230,7 @@ impl Control {
         let of = (id.clone(), saved.incarnation);
         let (second, keeper) = second(self.clone(), of, dir.clone(), here);
         self.shared.supervisor.spawn("second copy of a run", keeper.keep(is_new));
+        let turn = self.shared.runs.line.turn(id, saved.spec.priority, saved.created_ms);
         let (told, ready) = (Arc::clone(&entry.told), self.shared.runs.ready.subscribe());
         let (control, secrets) = (self.clone(), found.secrets);
         Ok(Setup {
@@ -242,6 +243,7 @@ impl Control {
             summary,
             writer,
             second,
+            turn,
             told,
             ready,
         })

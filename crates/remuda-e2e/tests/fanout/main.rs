@@ -7,6 +7,7 @@ mod disk;
 mod doors;
 mod field;
 mod hostile;
+mod line;
 mod losses;
 mod losses_at_most_once;
 mod losses_at_speed;

@@ -57,16 +57,34 @@ impl Actor {
             fastrand::shuffle(&mut able);
             asked.extend(able.into_iter().take(missing).map(|view| (view.id.clone(), site)));
         }
-        for (node, site) in asked {
-            self.ask(&node, site);
+        self.line_up(!asked.is_empty());
+        if self.turn.is_under_way() {
+            for (node, site) in asked {
+                self.ask(&node, site);
+            }
         }
         self.divide();
+    }
+
+    /// Takes its turn when it could go on, and does not keep others waiting when it could not.
+    fn line_up(&mut self, there_are_workers: bool) {
+        let could_go_on = there_are_workers || !self.parts.is_empty();
+        if could_go_on && self.saved.state != RunState::Paused {
+            self.turn.take();
+        } else {
+            self.turn.leave();
+        }
+    }
+
+    /// Whether workers are to begin with nothing more.
+    fn is_held(&self) -> bool {
+        self.saved.state == RunState::Paused || !self.turn.is_under_way()
     }
 
     pub(super) fn ask(&mut self, node: &NodeId, site: u32) {
         let number = self.parts.next_number();
         let (to, orders) = mpsc::channel(ORDERS);
-        let hold = self.saved.state == RunState::Paused;
+        let hold = self.is_held();
         self.parts.add(node, (site, number, hold), to);
         self.hand_out.join(node.clone(), site);
         let open = Open {
@@ -86,7 +104,7 @@ impl Actor {
     /// Says to workers whether to begin with more. One whose queue is full hears it at the next
     /// look.
     pub(super) fn tell_hold(&mut self) {
-        let hold = self.saved.state == RunState::Paused;
+        let hold = self.is_held();
         for (_, part) in self.parts.all() {
             if part.hold != hold && part.to.try_send(ToWorker::Hold(hold)).is_ok() {
                 part.hold = hold;
@@ -104,8 +122,7 @@ impl Actor {
 
     /// Gives a worker what it takes.
     pub(super) async fn give(&mut self, node: &NodeId) {
-        let is_held = self.saved.state == RunState::Paused || self.full.is_some();
-        if is_held || self.saved.given_up.is_some() {
+        if self.is_held() || self.full.is_some() || self.saved.given_up.is_some() {
             return;
         }
         let Some(part) = self.parts.get(node) else { return };

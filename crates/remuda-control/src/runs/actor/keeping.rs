@@ -163,6 +163,7 @@ impl Actor {
         };
         match kept {
             Ok(()) => {
+                self.turn.leave();
                 self.ended = Some(saved);
                 true
             }
