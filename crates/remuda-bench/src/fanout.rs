@@ -5,43 +5,43 @@
 mod limit;
 mod peers;
 mod server;
+mod trial;
 
-use std::{collections::BTreeMap, fmt::Write as _, net::Ipv4Addr, path::Path, time::Duration};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use remuda::client::{
-    Client, LocalFile,
-    dto::{CreateRun, RecordQuery, RunTargets},
-};
-use remuda_model::run::{
-    Capture, Command, HostKeys, Http, Limits, Login, Outcome, Priority, RunSpec, RunView, Secrets,
-    Ssh, Tls,
-};
+use anyhow::{Result, bail, ensure};
+use remuda::client::dto::CreateRun;
+use remuda_model::run::{Command, HostKeys, Login, Outcome, Secrets, Ssh};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub(crate) use self::server::serve;
+use self::trial::{Done, Trial, bring, complete, hosts, spec};
 use crate::{agents::Cluster, child, files, options::Options, proc, report::Report};
 
-/// How often it is asked whether a run has ended.
-const LOOK: Duration = Duration::from_millis(5);
-/// How long a run may take.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// How long the hosts of which some never answer may take.
+const STUCK: Duration = Duration::from_secs(10);
+/// One of so many never answers.
+const SILENT: usize = 100;
 
 pub(crate) async fn run(words: &[&str]) -> Result<()> {
-    let values = ["--targets", "--workers", "--ssh", "--slow", "--dir"];
+    let values = ["--targets", "--workers", "--controls", "--ssh", "--slow", "--stuck", "--dir"];
     let options = Options::parse(words, &["--peers"], &values)?;
     let rounds = options.number("--rounds", 3, 1)?;
     let targets = options.number("--targets", 100_000, 1000)?;
     let slow = options.number("--slow", 40_000, 200)?;
+    let stuck =
+        options.numbers("--stuck", if options.is_quick() { &[] } else { &[10_000, 100_000] })?;
     let ssh_hosts = options.number("--ssh", 1000, 20)?;
     let below = Path::new(options.text("--dir").unwrap_or("/dev/shm"));
     let counts = options.numbers("--workers", if options.is_quick() { &[1] } else { &[1, 5] })?;
+    let controls =
+        options.numbers("--controls", if options.is_quick() { &[1] } else { &[1, 3] })?;
     proc::raise_open_files()?;
     let mut report = Report::new("fanout", &options);
     let server = child::start(&["web"]).await?;
-    let (fast_port, slow_port) = server.line.split_once(' ').context("two ports")?;
-    let (fast_port, slow_port): (u16, u16) = (fast_port.parse()?, slow_port.parse()?);
+    let ports: Result<Vec<u16>, _> = server.line.split(' ').map(str::parse).collect();
+    let [fast_port, slow_port, stuck_port] = ports?[..] else { bail!("{}", server.line) };
 
     let mut limits = Vec::new();
     let mut curls = Vec::new();
@@ -60,23 +60,38 @@ pub(crate) async fn run(words: &[&str]) -> Result<()> {
         report.fact("curl --parallel-max 300, 10,000 hosts", "hosts/s", &curls);
         report.fact("aiohttp, 1,000 at a time", "hosts/s", &pythons);
     }
-    for workers in counts {
+    for (controls, workers) in
+        controls.iter().flat_map(|controls| counts.iter().map(move |workers| (*controls, *workers)))
+    {
         let more = ["--fanout-allow-loopback", "--fanout-slots", "10000"];
-        let cluster = Cluster::start_with(below, 1, workers, &more).await?;
+        let cluster = Cluster::start_with(below, controls, workers, &more).await?;
         let client = cluster.client(0, Duration::from_mins(2))?;
         let mut sides = Sides::default();
         for _ in 0..rounds {
-            let run = one(&client, &cluster, http(fast_port), targets).await?;
-            sides.add(&run, targets);
+            let done = Trial::new(fast_port, targets).run(&client, &cluster).await?;
+            sides.add(&done, targets);
         }
-        sides.tell(&mut report, &format!("{workers} workers"), &limits);
-        if workers == 1 {
+        sides.tell(&mut report, &format!("{controls} control nodes, {workers} workers"), &limits);
+        if (controls, workers) == (1, 1) {
             let mut took = Vec::new();
             for _ in 0..rounds {
-                let run = one(&client, &cluster, http(slow_port), slow).await?;
-                took.push(run.wall.as_secs_f64());
+                let done = Trial::new(slow_port, slow).run(&client, &cluster).await?;
+                took.push(done.wall.as_secs_f64());
             }
             report.fact(&format!("{slow} hosts that take 1 s each, 10,000 slots"), "s", &took);
+            for targets in &stuck {
+                let silent = targets / SILENT;
+                let trial = Trial { silent, patience: STUCK, ..Trial::new(stuck_port, *targets) };
+                let (mut walls, mut answers) = (Vec::new(), Vec::new());
+                for _ in 0..rounds {
+                    let done = trial.run(&client, &cluster).await?;
+                    walls.push(done.wall.as_secs_f64());
+                    answers.push(done.answers.as_secs_f64());
+                }
+                let who = format!("{targets} hosts, 1 of {SILENT} never answers, 10 s each");
+                report.fact(&who, "s", &walls);
+                report.fact("  the others have answered after", "s", &answers);
+            }
         }
     }
     if ssh_hosts > 0 {
@@ -85,34 +100,27 @@ pub(crate) async fn run(words: &[&str]) -> Result<()> {
     report.finish()
 }
 
-/// What came of one run.
-struct Done {
-    wall: Duration,
-    /// From the last answer to the complete result.
-    tail: Duration,
-    coordinator: u64,
-    workers: u64,
-}
-
-/// What came of several.
+/// What came of several runs.
 #[derive(Default)]
 struct Sides {
     rates: Vec<f64>,
     walls: Vec<f64>,
     tails: Vec<f64>,
     coordinators: Vec<f64>,
+    standbys: Vec<f64>,
     workers: Vec<f64>,
 }
 
 impl Sides {
-    fn add(&mut self, run: &Done, targets: usize) {
+    fn add(&mut self, done: &Done, targets: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a figure")]
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        self.rates.push(per_second(targets, run.wall));
-        self.walls.push(run.wall.as_secs_f64());
-        self.tails.push(run.tail.as_secs_f64() * 1000.0);
-        self.coordinators.push(mebibytes(run.coordinator));
-        self.workers.push(mebibytes(run.workers));
+        self.rates.push(per_second(targets, done.wall));
+        self.walls.push(done.wall.as_secs_f64());
+        self.tails.push(done.tail.as_secs_f64() * 1000.0);
+        self.coordinators.push(mebibytes(done.coordinator));
+        self.standbys.push(mebibytes(done.standby));
+        self.workers.push(mebibytes(done.workers));
     }
 
     fn tell(&self, report: &mut Report, who: &str, limits: &[f64]) {
@@ -121,94 +129,8 @@ impl Sides {
         report.fact(&format!("  {who}: wall time"), "s", &self.walls);
         report.fact(&format!("  {who}: last answer to complete result"), "ms", &self.tails);
         report.fact(&format!("  {who}: most memory of the coordinator"), "MiB", &self.coordinators);
+        report.fact(&format!("  {who}: most memory of the second copy"), "MiB", &self.standbys);
         report.fact(&format!("  {who}: most memory of the workers"), "MiB", &self.workers);
-    }
-}
-
-/// One run over so many loopback hosts, from the call to the complete result.
-async fn one(client: &Client, cluster: &Cluster, command: Command, targets: usize) -> Result<Done> {
-    let brought = bring(client, targets).await?;
-    let begun = Instant::now();
-    let run =
-        CreateRun { id: None, spec: spec(command), targets: brought, secrets: Secrets::default() };
-    let view = complete(client, &run).await?;
-    let wall = begun.elapsed();
-    let well = view.counts.get(&Outcome::Ok).copied().unwrap_or(0);
-    ensure!(well as usize == targets, "{well} of {targets} were contacted well: {:?}", view.counts);
-    let tail = tail(client, &view).await?;
-    let mut memory = Vec::new();
-    for node in &cluster.nodes {
-        memory.push(proc::most_memory(node.pid()?)?);
-    }
-    let (coordinator, workers) = (memory[0], memory[1..].iter().sum());
-    client.remove_run(&view.id).await?;
-    Ok(Done { wall, tail, coordinator, workers })
-}
-
-/// Brings the targets to the cluster, which is not measured.
-async fn bring(client: &Client, targets: usize) -> Result<RunTargets> {
-    let mut text = String::new();
-    for host in hosts(targets) {
-        writeln!(text, "{host}")?;
-    }
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), text)?;
-    let local = LocalFile::read(file.path()).await?;
-    client.upload(file.path(), &local, |_| {}).await?;
-    Ok(RunTargets::Artifact { digest: local.digest, size: local.size })
-}
-
-async fn complete(client: &Client, run: &CreateRun) -> Result<RunView> {
-    let mut view = client.create_run(run).await?;
-    let end = Instant::now() + PATIENCE;
-    while !view.state.has_ended() {
-        ensure!(Instant::now() < end, "the run does not end: {view:?}");
-        sleep(LOOK).await;
-        view = client.run(&view.id).await?;
-    }
-    Ok(view)
-}
-
-/// From the last answer to the end of the run.
-async fn tail(client: &Client, view: &RunView) -> Result<Duration> {
-    let mut records = client.run_records(&view.id, &RecordQuery::default()).await?;
-    let mut last = 0;
-    while let Some(record) = records.next().await? {
-        last = last.max(record.started_ms + record.duration_us / 1000);
-    }
-    Ok(Duration::from_millis(view.ended_ms.unwrap_or(last).saturating_sub(last)))
-}
-
-/// So many hosts that are all this machine.
-pub(crate) fn hosts(number: usize) -> impl Iterator<Item = Ipv4Addr> {
-    let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
-    (first..).take(number).map(Ipv4Addr::from)
-}
-
-fn http(port: u16) -> Command {
-    Command::Http(Http {
-        method: "GET".to_owned(),
-        url: format!("http://{{{{host}}}}:{port}/"),
-        headers: Vec::new(),
-        body: None,
-        expect: None,
-        redirects: 0,
-        tls: Tls::default(),
-        capture: Capture::default(),
-        poll: None,
-    })
-}
-
-fn spec(command: Command) -> RunSpec {
-    RunSpec {
-        name: None,
-        command,
-        vars: BTreeMap::default(),
-        limits: Limits::default(),
-        on: Some("node!=c1".parse().expect("a selector")),
-        from_each: None,
-        at_most_once: false,
-        priority: Priority::Normal,
     }
 }
 
@@ -238,7 +160,7 @@ async fn over_ssh(
     let mut rates = Vec::new();
     for _ in 0..rounds {
         let secrets = Secrets { key: Some(key.clone().into()), ..Secrets::default() };
-        let mut spec = spec(command.clone());
+        let mut spec = spec(command.clone(), 1);
         spec.limits.concurrency = Some(64);
         let run = CreateRun { id: None, spec, targets: bring(&client, hosts).await?, secrets };
         let begun = Instant::now();

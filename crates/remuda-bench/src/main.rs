@@ -46,7 +46,8 @@ usage: remuda-bench MEASUREMENT [OPTION…]
                     [--megabytes 1024] [--dir /dev/shm]
   fanout            100,000 hosts by HTTP, beside the least that a client can do, curl and aiohttp, and
                     1,000 by SSH, beside pssh, clush and ansible
-                    [--peers] [--targets 100000] [--workers 1,5] [--slow 40000] [--ssh 1000] [--dir DIR]
+                    [--peers] [--targets 100000] [--workers 1,5] [--controls 1,3] [--slow 40000]
+                    [--stuck 10000,100000] [--ssh 1000] [--dir DIR]
   wasm              components as job classes: cold load, calls, memory, beside a native class
   idle              resident memory of one idle agent
   dev               seconds from `remuda dev` to five ready nodes
