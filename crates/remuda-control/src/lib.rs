@@ -69,7 +69,7 @@ pub use remuda_state::{
 };
 pub use remuda_wire::message::control::Health;
 pub use rotation::AuthorityView;
-pub use runs::{FoundRuns, NewRun, RecordStream, RunChange};
+pub use runs::{FoundRuns, NewRun, RecordStream, RunChange, RunProgress};
 pub use schedules::{NewSchedule, ScheduleView};
 pub use target_lists::TargetListView;
 pub use tasks::{TaskFilter, Tasks};

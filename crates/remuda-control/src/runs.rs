@@ -11,6 +11,7 @@ mod actor;
 mod dir;
 mod ended;
 mod files;
+mod following;
 mod keep;
 mod line;
 mod parts;
@@ -44,7 +45,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::{actor::RunChange, reading::RecordStream};
+pub use self::{actor::RunChange, following::RunProgress, reading::RecordStream};
 use self::{
     actor::{Order, Told, view_of},
     dir::{RunDir, Saved},
@@ -448,7 +449,8 @@ impl Control {
         views.into_iter().next().ok_or_else(|| crate::work::unexpected(control))
     }
 
-    /// The records of a run that pass a filter; with `follow` also those that are to come.
+    /// The records of a run that pass a filter; with `follow` also those that are to come, each once,
+    /// also when another control node takes the run over meanwhile.
     ///
     /// # Errors
     ///
@@ -460,11 +462,22 @@ impl Control {
         follow: bool,
     ) -> Result<RecordStream, Failure> {
         let view = self.run(run).await?;
+        let records = self.records_of(&view, &filter, follow).await?;
+        Ok(if follow { self.followed(&view, filter, records) } else { records })
+    }
+
+    /// The records of a run from where it is now.
+    async fn records_of(
+        &self,
+        view: &RunView,
+        filter: &Filter,
+        follow: bool,
+    ) -> Result<RecordStream, Failure> {
         if view.coordinator == self.shared.me {
-            return self.records_here(run, filter, follow).await;
+            return self.records_here(&view.id, filter.clone(), follow).await;
         }
-        let filter = serde_json::to_vec(&filter).map_err(|error| Failure::internal(&error))?;
-        let call = Call::Records { run: run.clone(), filter, follow };
+        let filter = serde_json::to_vec(filter).map_err(|error| Failure::internal(&error))?;
+        let call = Call::Records { run: view.id.clone(), filter, follow };
         self.records_elsewhere(&view.coordinator, &call).await
     }
 
@@ -490,6 +503,7 @@ impl Control {
             view: entry.told.view.subscribe(),
             length: entry.told.length.subscribe(),
             follow,
+            stop: self.shared.supervisor.token(),
         };
         self.shared.supervisor.spawn("records of a run", reading.read(to));
         Ok(records)

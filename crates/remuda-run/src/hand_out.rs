@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque, btree_map::Entry};
 
 use remuda_model::NodeId;
 
+use crate::Bits;
+
 /// How often a contact is given to another worker after its own was lost. Something that takes
 /// workers down must not wander through the whole cluster.
 const MAX_LOSSES: u8 = 3;
@@ -198,29 +200,6 @@ impl HandOut {
                 at.again.push_back(*index);
             }
         }
-    }
-}
-
-/// A set of small numbers.
-#[derive(Debug)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(total: u32) -> Self {
-        Self(vec![0; (total as usize).div_ceil(64)])
-    }
-
-    fn has(&self, at: u32) -> bool {
-        self.0.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
-    }
-
-    /// Whether it was not in the set.
-    fn set(&mut self, at: u32) -> bool {
-        let Some(word) = self.0.get_mut(at as usize / 64) else { return false };
-        let bit = 1 << (at % 64);
-        let is_new = *word & bit == 0;
-        *word |= bit;
-        is_new
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`check()`] turns a spec into [`Checked`], which makes the texts for one target after the other.
 //! [`Summary`], [`Filter`], [`Grouper`] and [`diff`] tell what came of it.
 
+pub mod bits;
 pub mod check;
 pub mod diff;
 pub mod group;
@@ -19,6 +20,7 @@ pub mod targets;
 pub mod template;
 pub mod url;
 
+pub use bits::Bits;
 pub use check::{Checked, check, check_targets, expand};
 pub use diff::Diff;
 pub use group::{By, Grouper, Groups};

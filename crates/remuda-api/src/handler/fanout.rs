@@ -17,7 +17,7 @@ use axum::{
     },
 };
 use futures_util::{FutureExt, StreamExt, stream};
-use remuda_control::{NewRun, RunChange};
+use remuda_control::{NewRun, RunChange, RunProgress};
 use remuda_model::{
     Failure, RunId,
     run::{Record, RunView},
@@ -150,7 +150,9 @@ pub(crate) async fn get_results(
 
 /// How a run goes, as server-sent events
 ///
-/// Events named `run` have the run as it stands; the last one is that of its end.
+/// Events named `run` have the run as it stands; the last one is that of its end. While its
+/// coordinator is lost and nobody has taken it over, its state is `waiting` and the rest as it was
+/// last; the stream ends after a minute of that.
 #[utoipa::path(get, path = "/v1/fanout/{run}/progress", tag = "fanout",
     params(("run" = String, Path, description = "Its id")),
     responses((status = 200, content_type = "text/event-stream", body = described::Run,
@@ -160,28 +162,34 @@ pub(crate) async fn follow_run(
     caller: Caller,
     Args(run): Args<RunId>,
 ) -> Answer<Response> {
-    let first = api.control().run(&run).await?;
+    let progress = api.control().run_progress(&run).await?;
     let ended = caller.ended(&api).shared();
     let stopping = api.stopping();
-    let views = stream::unfold(Some((first, Duration::ZERO)), move |state| {
-        let (api, run, ended, stopping) =
-            (api.clone(), run.clone(), ended.clone(), stopping.clone());
+    let views = stream::unfold(Some((progress, Duration::ZERO)), move |state| {
+        let (ended, stopping) = (ended.clone(), stopping.clone());
         async move {
-            let (last, pause) = state?;
+            let (mut progress, pause) = state?;
             let view = tokio::select! {
                 biased;
                 () = ended => return None,
                 () = stopping.cancelled() => return None,
-                () = sleep(pause) => if pause.is_zero() { last } else {
-                    api.control().run(&run).await.ok()?
-                },
+                view = after(pause, &mut progress) => view.ok()?,
             };
             let data = serde_json::to_string(&view).ok()?;
-            let next = (!view.state.has_ended()).then_some((view, PROGRESS));
+            let next = (!view.state.has_ended()).then_some((progress, PROGRESS));
             Some((Ok::<_, Infallible>(Event::default().event("run").data(data)), next))
         }
     });
     Ok(Sse::new(views.boxed()).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// How a run stands after a pause; how it stood last without one.
+async fn after(pause: Duration, progress: &mut RunProgress) -> Result<RunView, Failure> {
+    if pause.is_zero() {
+        return Ok(progress.last().clone());
+    }
+    sleep(pause).await;
+    progress.next().await
 }
 
 /// The records of a run, grouped

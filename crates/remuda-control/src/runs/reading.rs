@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use remuda_model::{ErrorKind, Failure, run::RunView};
 use remuda_run::{Filter, Target};
-use remuda_runtime::blocking;
+use remuda_runtime::{CancellationToken, blocking};
 use remuda_wire::message::runs::Hosted;
 use tokio::sync::{mpsc, watch};
 
@@ -17,28 +17,49 @@ const BATCH_BYTES: usize = 256 << 10;
 /// Batches that wait for the reader.
 const BATCHES: usize = 4;
 
+/// Who reads records hands them on by this: batches, and `None` after the last. Without that the
+/// stream broke off.
+pub(super) type Handing = mpsc::Sender<Result<Option<Vec<Hosted>>, Failure>>;
+
 /// Records of a run, batch by batch. Dropping it ends the reading.
 #[derive(Debug)]
-pub struct RecordStream(mpsc::Receiver<Result<Vec<Hosted>, Failure>>);
+pub struct RecordStream {
+    from: mpsc::Receiver<Result<Option<Vec<Hosted>>, Failure>>,
+    has_ended: bool,
+}
 
 impl RecordStream {
     /// The next records, or `None` after the last.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or the control node that has it is lost.
+    /// When the file cannot be read, or the control node that has it is lost. Afterwards there is
+    /// `None`.
     ///
     /// # Cancel safety
     ///
     /// No record is lost when the future is dropped.
     pub async fn next(&mut self) -> Result<Option<Vec<Hosted>>, Failure> {
-        self.0.recv().await.transpose()
+        if self.has_ended {
+            return Ok(None);
+        }
+        let handed = self.from.recv().await.unwrap_or_else(|| Err(moved()));
+        self.has_ended = !matches!(handed, Ok(Some(_)));
+        handed
     }
 
-    pub(super) fn channel() -> (mpsc::Sender<Result<Vec<Hosted>, Failure>>, Self) {
+    pub(super) fn channel() -> (Handing, Self) {
         let (to, from) = mpsc::channel(BATCHES);
-        (to, Self(from))
+        (to, Self { from, has_ended: false })
     }
+}
+
+/// The records break off here, though there may be more.
+fn moved() -> Failure {
+    let text = "the run goes on at another control node, or this one shuts down";
+    Failure::new(ErrorKind::Unavailable, text)
+        .code("run_moved")
+        .hint("ask again in some seconds; the records come from the start then")
 }
 
 /// What is read, and until when.
@@ -50,34 +71,44 @@ pub(super) struct Reading {
     pub(super) view: watch::Receiver<Arc<RunView>>,
     pub(super) length: watch::Receiver<u64>,
     pub(super) follow: bool,
+    /// The node shuts down.
+    pub(super) stop: CancellationToken,
+}
+
+/// Why the reading stopped.
+enum Read {
+    /// That was all.
+    All,
+    /// The run is carried out elsewhere.
+    Moved,
+    /// Nobody listens.
+    Unheard,
 }
 
 impl Reading {
     /// Reads into the channel, until the end or until nobody listens.
-    pub(super) async fn read(mut self, to: mpsc::Sender<Result<Vec<Hosted>, Failure>>) {
-        let read = tokio::select! {
-            read = self.blocks(&to) => read,
-            () = to.closed() => return,
+    pub(super) async fn read(mut self, to: Handing) {
+        let (stop, follow) = (self.stop.clone(), self.follow);
+        let last = async {
+            let last = match self.blocks(&to).await {
+                Ok(Read::All) => Ok(None),
+                Ok(Read::Moved) => Err(moved()),
+                Ok(Read::Unheard) => return,
+                Err(error) => Err(disk_failure(&error)),
+            };
+            // Whoever listened may be gone.
+            drop(to.send(last).await);
         };
-        let failure = match read {
-            Ok(true) => return,
-            Ok(false) => {
-                let text = "the run goes on at another control node, or this one shuts down";
-                Failure::new(ErrorKind::Unavailable, text)
-                    .code("run_moved")
-                    .hint("ask again in some seconds; the records come from the start then")
-            }
-            Err(error) => disk_failure(&error),
-        };
-        // Whoever listened may be gone.
-        drop(to.send(Err(failure)).await);
+        tokio::select! {
+            () = last => {}
+            () = to.closed() => {}
+            // What is there is read to its end, but the end of a run may be hours away. Without a last
+            // word: there may be no room for one, and none says the same.
+            () = stop.cancelled(), if follow => {}
+        }
     }
 
-    /// Whether that was all, or nobody listens.
-    async fn blocks(
-        &mut self,
-        to: &mpsc::Sender<Result<Vec<Hosted>, Failure>>,
-    ) -> io::Result<bool> {
+    async fn blocks(&mut self, to: &Handing) -> io::Result<Read> {
         let mut reader = self.dir.reader();
         loop {
             // In this order: after the end of the run there is no more.
@@ -102,24 +133,24 @@ impl Reading {
                     let host = target.host.to_string();
                     batch.push(Hosted { host, vars: vars.collect(), record });
                     if (batch.len() >= BATCH || bytes >= BATCH_BYTES)
-                        && to.send(Ok(std::mem::take(&mut batch))).await.is_err()
+                        && to.send(Ok(Some(std::mem::take(&mut batch)))).await.is_err()
                     {
-                        return Ok(true);
+                        return Ok(Read::Unheard);
                     }
                     if batch.is_empty() {
                         bytes = 0;
                     }
                 }
-                if !batch.is_empty() && to.send(Ok(batch)).await.is_err() {
-                    return Ok(true);
+                if !batch.is_empty() && to.send(Ok(Some(batch))).await.is_err() {
+                    return Ok(Read::Unheard);
                 }
             }
             if has_ended || !self.follow {
-                return Ok(true);
+                return Ok(Read::All);
             }
             tokio::select! {
-                changed = self.length.changed() => if changed.is_err() { return Ok(false) },
-                changed = self.view.changed() => if changed.is_err() { return Ok(false) },
+                changed = self.length.changed() => if changed.is_err() { return Ok(Read::Moved) },
+                changed = self.view.changed() => if changed.is_err() { return Ok(Read::Moved) },
             }
         }
     }
@@ -135,4 +166,30 @@ async fn next_block(
     });
     let (reader, read) = read.await.map_err(io::Error::other)?;
     Ok((reader, read?))
+}
+
+#[cfg(test)]
+mod tests {
+    use remuda_model::run::{Outcome, Record, Trouble, TroubleKind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn records_that_break_off_are_not_taken_for_all() {
+        let (to, mut records) = RecordStream::channel();
+        let record =
+            Record::without_answer(0, Outcome::Failed, Trouble::new(TroubleKind::Dns, "no name"));
+        let batch = vec![Hosted { host: "h".to_owned(), vars: Vec::new(), record }];
+        to.send(Ok(Some(batch.clone()))).await.expect("room");
+        drop(to);
+        assert_eq!(records.next().await, Ok(Some(batch)));
+        assert_eq!(records.next().await, Err(moved()));
+        assert_eq!(records.next().await, Ok(None));
+
+        let (to, mut records) = RecordStream::channel();
+        to.send(Ok(None)).await.expect("room");
+        drop(to);
+        assert_eq!(records.next().await, Ok(None));
+        assert_eq!(records.next().await, Ok(None));
+    }
 }

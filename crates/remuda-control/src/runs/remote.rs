@@ -91,14 +91,14 @@ impl Control {
                     () = to.closed() => return,
                 };
                 let handed = match said {
-                    Ok(Some(Answer::Records(records))) => Ok(records),
-                    Ok(Some(Answer::End)) => return,
+                    Ok(Some(Answer::Records(records))) => Ok(Some(records)),
+                    Ok(Some(Answer::End)) => Ok(None),
                     Ok(Some(Answer::Failed(failure))) => Err(failure),
                     Ok(Some(Answer::Views(_))) => Err(crate::work::unexpected(&control)),
                     Ok(None) => Err(lost(&control, &StreamError::Truncated)),
                     Err(error) => Err(lost(&control, &error)),
                 };
-                let is_last = handed.is_err();
+                let is_last = !matches!(handed, Ok(Some(_)));
                 if to.send(handed).await.is_err() || is_last {
                     return;
                 }

@@ -68,7 +68,7 @@ pub(crate) fn written(lab: &Lab, name: &str, text: &str) -> String {
 }
 
 /// However long a test holds them up, targets do not end for want of time.
-const PATIENT: [&str; 4] = ["--timeout", "10m", "--first-byte-timeout", "10m"];
+pub(crate) const PATIENT: [&str; 4] = ["--timeout", "10m", "--first-byte-timeout", "10m"];
 
 /// Starts a run that asks the machines of a file, and leaves it to itself.
 pub(crate) async fn detach(

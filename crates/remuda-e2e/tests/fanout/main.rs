@@ -6,6 +6,7 @@ mod crowd;
 mod disk;
 mod doors;
 mod field;
+mod followed;
 mod hostile;
 mod line;
 mod losses;

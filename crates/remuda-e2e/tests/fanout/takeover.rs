@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// Who has the second copy, once somebody has.
-async fn standby(client: &Client, run: &RunId) -> String {
+pub(crate) async fn standby(client: &Client, run: &RunId) -> String {
     let view = until(client, run, "has a second copy", |view| view.standby.is_some()).await;
     view.standby.expect("seen").to_string()
 }
 
 /// Somebody else than this one carries the run out.
-fn not_by(node: &str) -> impl Fn(&RunView) -> bool {
+pub(crate) fn not_by(node: &str) -> impl Fn(&RunView) -> bool {
     let node = node.to_owned();
     move |view| view.coordinator.as_str() != node
 }

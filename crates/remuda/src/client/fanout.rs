@@ -72,7 +72,13 @@ impl Client {
         self.transport.nothing(Call::new(Method::DELETE, format!("/v1/fanout/{run}"))).await
     }
 
-    /// The records of a run; with `follow` also those that are to come, until it has ended.
+    /// The records of a run; with `follow` also those that are to come, until it has ended: each
+    /// once, also when another control node takes the run over meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run). The stream itself breaks off when the control node is lost that this
+    /// client speaks to; another one has the records, from the start.
     pub async fn run_records(
         &self,
         run: &RunId,
