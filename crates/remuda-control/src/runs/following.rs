@@ -329,14 +329,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whatever_comes_of_the_run_begins_the_minute_anew() {
-        let (begin, mut at) = (Instant::now(), 0);
-        let found = move || {
-            at = u32::try_from(begin.elapsed().as_secs() / 45).expect("small");
-            match at {
-                0 => Err(away()),
-                4 => Ok(stream(&[&[0, 1, 2, 3, 4]], true)),
-                _ => Ok(stream(&[&[0, at]], false)),
-            }
+        let begin = Instant::now();
+        let found = move || match u32::try_from(begin.elapsed().as_secs() / 45).expect("small") {
+            0 => Err(away()),
+            4 => Ok(stream(&[&[0, 1, 2, 3, 4]], true)),
+            at => Ok(stream(&[&[0, at]], false)),
         };
         let seen = seen(stream(&[&[0]], false), found).await;
         assert_eq!(seen, (vec![0, 1, 2, 3, 4], Ok(())));
