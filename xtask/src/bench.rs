@@ -1,11 +1,9 @@
 //! `cargo xtask bench`: builds for release, installs what is measured beside, and measures.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
-
 use anyhow::Result;
 
 use crate::{
-    programs::{apt, has},
+    programs::{apt_unstarted, has},
     shell::{cargo, say, step},
 };
 
@@ -35,7 +33,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
         let name = run[0];
         let peers = MEASUREMENTS.iter().find(|(known, _)| *known == name);
         for (program, package) in peers.into_iter().flat_map(|(_, peers)| *peers) {
-            if !has(program) && !install(&[package]) {
+            if !has(program) && !apt_unstarted(&[package]) {
                 say(&format!("NOT MEASURED: `{program}`: cannot install {package}"));
             }
         }
@@ -50,25 +48,6 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
 fn split<'a>(words: &'a [&'a str]) -> Vec<&'a [&'a str]> {
     let is_name = |word: &str| MEASUREMENTS.iter().any(|(name, _)| *name == word);
     words.chunk_by(|_, next| !is_name(next)).collect()
-}
-
-/// Installs Debian packages of servers for as long as they are measured: none of them is started, as
-/// far as Debian decides that.
-fn install(packages: &[&str]) -> bool {
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    let ours = !policy.exists() && forbid_services(policy).is_ok();
-    let installed = apt(packages);
-    // What was there before stays.
-    if ours && fs::remove_file(policy).is_err() {
-        say(&format!("{} is left and forbids to start services", policy.display()));
-    }
-    installed
-}
-
-/// Debian asks this program before it starts a service; 101 says no.
-fn forbid_services(policy: &Path) -> io::Result<()> {
-    fs::write(policy, "#!/bin/sh\nexit 101\n")?;
-    fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
 }
 
 #[cfg(test)]

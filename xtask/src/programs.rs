@@ -1,6 +1,8 @@
 //! The programs that tests need besides Rust, installed where that is allowed.
 
 use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -60,6 +62,25 @@ pub(crate) fn apt(packages: &[&str]) -> bool {
     };
     install(packages)
         || (quiet(Command::new("apt-get").args(["update", "-q"])) && install(packages))
+}
+
+/// The same for packages of servers that tests and measurements start themselves: Debian starts none of
+/// them.
+pub(crate) fn apt_unstarted(packages: &[&str]) -> bool {
+    let policy = Path::new("/usr/sbin/policy-rc.d");
+    let ours = !policy.exists() && forbid_services(policy).is_ok();
+    let installed = apt(packages);
+    // What was there before stays.
+    if ours && fs::remove_file(policy).is_err() {
+        say(&format!("{} is left and forbids to start services", policy.display()));
+    }
+    installed
+}
+
+/// Debian asks this program before it starts a service; 101 says no.
+fn forbid_services(policy: &Path) -> io::Result<()> {
+    fs::write(policy, "#!/bin/sh\nexit 101\n")?;
+    fs::set_permissions(policy, fs::Permissions::from_mode(0o755))
 }
 
 /// Where cargo builds, and chores keep what they make.

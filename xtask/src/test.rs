@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     api,
-    programs::{Untested, apt, cargo_program, has, python_with, target_dir},
+    programs::{Untested, apt, apt_unstarted, cargo_program, has, python_with, target_dir},
     shell::{cargo, root, say, step},
     sim, tidy,
 };
@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("dnsmasq", "dnsmasq-base", "dnsmasq"),
     ("tinyproxy", "tinyproxy-bin", "tinyproxy"),
     ("git", "git", "repositories"),
+    ("sshd", "openssh-server", "sshd"),
 ];
 
 /// Languages of the example job classes: part of the test's name, Debian packages.
@@ -50,7 +51,7 @@ pub(crate) fn run(quick: bool) -> Result<()> {
     step("build", cargo().args(&selection).arg("--no-run"))?;
     let mut skipped = Vec::new();
     for (program, package, tests) in PROGRAMS {
-        let is_there = quick || has(program) || (apt(&[package]) && has(program));
+        let is_there = has(program) || (!quick && apt_unstarted(&[package]) && has(program));
         if !is_there {
             untested.note(tests, &format!("`{program}` is missing (apt-get install {package})"));
             skipped.extend(["--skip", tests]);
