@@ -4,6 +4,7 @@ mod known;
 mod leash;
 mod line;
 mod login;
+mod rsa;
 
 use std::{
     borrow::Cow,
@@ -37,7 +38,8 @@ const BUFFERED: usize = 16;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The standard error in the protocol.
 const STDERR: u32 = 1;
-/// Without RSA, for which there is no sound implementation (RUSTSEC-2023-0071).
+/// The kinds of keys of hosts. Without RSA: russh checks its signatures with the crate `rsa` only,
+/// which is refused (RUSTSEC-2023-0071).
 const ALGORITHMS: [Algorithm; 4] = [
     Algorithm::Ed25519,
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },

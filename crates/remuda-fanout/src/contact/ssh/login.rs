@@ -13,23 +13,31 @@ use russh::{
     MethodKind, MethodSet,
     client::{AuthResult, Handle, KeyboardInteractiveAuthResponse},
     keys::{
-        PrivateKey, PrivateKeyWithHashAlg,
+        HashAlg, PrivateKey, PrivateKeyWithHashAlg,
         agent::{AgentIdentity, client::AgentClient},
         decode_secret_key,
+        ssh_key::private::KeypairData,
     },
 };
 
-use super::{Guard, stop};
+use super::{
+    Guard,
+    rsa::{self, RsaKey, SignError},
+    stop,
+};
 use crate::contact::Stop;
 
 /// How many keys of an agent are shown; servers close the connection after six.
 const MAX_IDENTITIES: usize = 5;
 /// How many rounds of questions are answered with the password.
 const MAX_ROUNDS: usize = 4;
+/// What PKCS#8 calls RSA.
+const RSA: &str = "1.2.840.113549.1.1.1";
 
 /// What proves who a run is.
 pub(super) enum Proof {
     Key(Arc<PrivateKey>),
+    Rsa(RsaKey),
     Password(Secret),
     /// The agent that listens here.
     Agent(PathBuf),
@@ -51,7 +59,7 @@ impl Proof {
         match login {
             Login::Key => {
                 let key = secrets.key.as_ref().ok_or_else(|| missing("key"))?;
-                read_key(key, secrets.passphrase.as_ref()).map(Self::Key)
+                read_key(key.reveal(), secrets.passphrase.as_ref().map(Secret::reveal))
             }
             Login::Password => {
                 let password = secrets.password.clone();
@@ -66,22 +74,35 @@ impl Proof {
     }
 }
 
-fn read_key(key: &Secret, passphrase: Option<&Secret>) -> Result<Arc<PrivateKey>, Failure> {
-    let read = decode_secret_key(key.reveal(), passphrase.map(Secret::reveal));
-    let read = read.map_err(|error| match error {
-        russh::keys::Error::KeyIsEncrypted => {
-            Failure::invalid("secrets.key: the key needs a passphrase")
+fn read_key(text: &str, passphrase: Option<&str>) -> Result<Proof, Failure> {
+    use russh::keys::Error as E;
+    let error = match decode_secret_key(text, passphrase) {
+        Ok(key) => {
+            return match key.key_data() {
+                KeypairData::Rsa(pair) => RsaKey::from_openssh(pair).map(Proof::Rsa),
+                _ => Ok(Proof::Key(Arc::new(key))),
+            };
         }
-        _ => Failure::invalid(format!("secrets.key: the key cannot be read: {error}")).hint(
-            "Ed25519 and ECDSA keys are supported, RSA keys by way of an agent only; with a \
-             passphrase, check that it opens the key",
-        ),
-    })?;
-    if read.algorithm().is_rsa() {
-        return Err(Failure::invalid("secrets.key: RSA keys are not supported")
-            .hint("use an Ed25519 key, or an agent that has the RSA key"));
+        Err(error) => error,
+    };
+    match error {
+        // How russh says that it knows RSA in these forms, but not without the crate `rsa`.
+        E::UnsupportedKeyType { .. } => RsaKey::from_pem(text, passphrase).map(Proof::Rsa),
+        E::UnknownAlgorithm(id) if id.to_string() == RSA => {
+            RsaKey::from_pem(text, passphrase).map(Proof::Rsa)
+        }
+        E::KeyIsEncrypted => Err(Failure::invalid("secrets.key: the key needs a passphrase")),
+        _ if passphrase.is_none() && text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => {
+            Err(Failure::invalid("secrets.key: the key needs a passphrase"))
+        }
+        _ => Err(Failure::invalid(format!("secrets.key: the key cannot be read: {error}")).hint(
+            format!(
+                "Ed25519, ECDSA and RSA keys are supported; {}; with a passphrase, check that it \
+                 opens the key",
+                rsa::CONVERT
+            ),
+        )),
     }
-    Ok(Arc::new(read))
 }
 
 /// Logs in. Without a deadline of its own.
@@ -96,9 +117,51 @@ pub(super) async fn log_in(
             let result = session.authenticate_publickey(user, key).await;
             judge(session, user, result.map_err(|error| stop(&error))?)
         }
+        Proof::Rsa(key) => by_rsa(session, user, key).await,
         Proof::Password(password) => by_password(session, user, password).await,
         Proof::Agent(path) => by_agent(session, user, path).await,
     }
+}
+
+async fn by_rsa(session: &mut Handle<Guard>, user: &str, key: &RsaKey) -> Result<(), Stop> {
+    let best = session.best_supported_rsa_hash().await.map_err(|error| stop(&error))?;
+    let (first, second) = match best {
+        Some(Some(best)) => (best, None),
+        Some(None) => {
+            let message = "it takes RSA keys with SHA-1 only, which is not safe";
+            return Err(Stop::new(TroubleKind::Auth, message));
+        }
+        // It does not say what it takes.
+        None => (HashAlg::Sha512, Some(HashAlg::Sha256)),
+    };
+    let mut result = offer(session, user, key, first).await?;
+    if let Some(hash) = second
+        && let AuthResult::Failure { partial_success: false, .. } = result
+        && !session.is_closed()
+    {
+        result = offer(session, user, key, hash).await?;
+    }
+    judge(session, user, result).map_err(|mut stop| {
+        if best.is_none() && stop.trouble.kind == TroubleKind::Auth {
+            // Those that know SHA-1 only do not say it either.
+            stop.trouble.message.push_str("; it does not say that it takes RSA keys with SHA-2");
+        }
+        stop
+    })
+}
+
+async fn offer(
+    session: &mut Handle<Guard>,
+    user: &str,
+    mut key: &RsaKey,
+    hash: HashAlg,
+) -> Result<AuthResult, Stop> {
+    let public = key.public().clone();
+    let result = session.authenticate_publickey_with(user, public, Some(hash), &mut key).await;
+    result.map_err(|error| match error {
+        SignError::Gone => Stop::passing(TroubleKind::Closed, error.to_string()),
+        _ => Stop::new(TroubleKind::Internal, error.to_string()),
+    })
 }
 
 async fn by_password(

@@ -1,11 +1,12 @@
 //! Servers of SSH, good and bad, that run commands with a real shell.
 
 mod server;
+mod sshd;
 
 use remuda_model::run::{HostKeys, Login, Ssh, Sudo};
 use russh::{
     Sig,
-    keys::{agent, ssh_key::LineEnding},
+    keys::{Algorithm, HashAlg, agent, ssh_key::LineEnding},
 };
 use tokio::net::{UnixListener, UnixStream};
 
@@ -184,6 +185,31 @@ async fn a_key_lets_in() {
         let spec = spec(Command::Ssh(ssh.clone()));
         let done = attempt_with(&spec, &secrets, &given("127.0.0.1")).await;
         assert_eq!(done.record.outcome, outcome, "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_key_is_offered_with_the_hashes_that_the_server_names_and_never_with_sha1() {
+    let rsa = |hash| Algorithm::Rsa { hash };
+    let [old, sha256, sha512] = [None, Some(HashAlg::Sha256), Some(HashAlg::Sha512)].map(rsa);
+    let cases = [
+        (vec![old.clone(), sha256.clone(), sha512.clone()], vec![sha512.clone()], "offers"),
+        (vec![old.clone(), sha256.clone()], vec![sha256.clone()], "offers"),
+        (vec![old], vec![], "it takes RSA keys with SHA-1 only"),
+        (vec![], vec![sha512, sha256], "it does not say that it takes RSA keys with SHA-2"),
+    ];
+    for (mut takes, expected, says) in cases {
+        takes.push(Algorithm::Ed25519);
+        let server = Server { takes: Some(takes), ..Server::default() };
+        let offered = server.offered.clone();
+        let mut ssh = ssh(server.start().await, "true");
+        ssh.login = Login::Key;
+        let secrets = Secrets { key: Some(server::rsa().into()), ..Secrets::default() };
+        let spec = spec(Command::Ssh(ssh));
+        let done = attempt_with(&spec, &secrets, &given("127.0.0.1")).await;
+        assert_eq!(*offered.lock().expect("no panic"), expected);
+        assert_eq!((done.kind(), done.again), (Some(TroubleKind::Auth), Again::No), "{done:?}");
+        assert!(done.message().contains(says), "{}", done.message());
     }
 }
 

@@ -6,17 +6,17 @@ use std::{
     net::SocketAddr,
     process::{Command, Stdio},
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
 
 use russh::{
-    Channel, ChannelId, MethodKind, MethodSet, Sig,
-    keys::{PrivateKey, decode_secret_key, ssh_key::private::Ed25519Keypair},
+    Channel, ChannelId, MethodKind, MethodSet, Preferred, Sig,
+    keys::{Algorithm, PrivateKey, decode_secret_key, ssh_key::private::Ed25519Keypair},
     server::{
-        Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, Response, Session,
+        Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, PublicKeyOffer, Response, Session,
         VerifiedPublicKey, run_stream,
     },
 };
@@ -31,6 +31,10 @@ pub(super) struct Server {
     pub(super) changes_keys: bool,
     /// Has a second key of another kind.
     pub(super) has_ecdsa: bool,
+    /// The kinds of keys that it says it takes, if not all; that of its own must be there.
+    pub(super) takes: Option<Vec<Algorithm>>,
+    /// The kinds of keys that it was offered.
+    pub(super) offered: Arc<Mutex<Vec<Algorithm>>>,
     /// Commands never end.
     pub(super) hangs: bool,
     /// Says what it was to run instead of running it.
@@ -49,6 +53,15 @@ pub(super) fn ecdsa() -> PrivateKey {
     static KEY: LazyLock<PrivateKey> = LazyLock::new(|| {
         let pem = rcgen::KeyPair::generate().expect("a key").serialize_pem();
         decode_secret_key(&pem, None).expect("a key")
+    });
+    KEY.clone()
+}
+
+/// A key that no server of this kind can check.
+pub(super) fn rsa() -> String {
+    static KEY: LazyLock<String> = LazyLock::new(|| {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256);
+        pair.expect("a key").serialize_pem()
     });
     KEY.clone()
 }
@@ -75,8 +88,13 @@ impl Server {
                     if server.has_ecdsa {
                         keys.push(ecdsa());
                     }
+                    let mut preferred = Preferred::DEFAULT;
+                    if let Some(takes) = &server.takes {
+                        preferred.key = takes.clone().into();
+                    }
                     let config = Config {
                         keys,
+                        preferred,
                         auth_rejection_time: Duration::ZERO,
                         auth_rejection_time_initial: Some(Duration::ZERO),
                         ..Config::default()
@@ -135,6 +153,15 @@ impl Handler for Client {
                 Ok(judge(user == "deploy" && answers.next().is_some_and(|a| &*a == b"s3cret")))
             }
         }
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _user: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, russh::Error> {
+        self.server.offered.lock().expect("no panic").push(offer.algorithm.clone());
+        Ok(Auth::Accept)
     }
 
     async fn auth_publickey(
