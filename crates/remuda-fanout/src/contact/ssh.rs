@@ -15,19 +15,23 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use remuda_model::{
     Failure, VERSION,
     run::{HostKeys, Secret, Secrets, TroubleKind},
 };
 use remuda_run::check::SshPlan;
 use russh::{
-    Channel, ChannelMsg, Preferred, Sig, SshId,
+    Channel, ChannelMsg, ChannelWriteHalf, Preferred, Sig, SshId,
     client::{self, Config, Handler, Msg},
     keys::{Algorithm, EcdsaCurve, PublicKeyOrCertificate},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, timeout, timeout_at},
+};
 
-use self::{known::Known, login::Proof};
+use self::{known::Known, leash::Leash, login::Proof};
 use super::{Draft, Kept, Stop, Visit, connect};
 
 /// How much a target may send before it is read.
@@ -130,7 +134,7 @@ pub(super) async fn run(
     let limit = visit.connect_limit();
     let end = Instant::now() + limit;
     let stream = connect::tcp(visit.gate(), (visit.host(), call.port), end, draft).await?;
-    let (_leash, stream) = leash::leash(stream);
+    let (leash, stream) = leash::leash(stream);
     let guard =
         Guard { known: common.known.clone(), host: visit.host().to_owned(), port: call.port };
     let config = Arc::new(config(&common.known.algorithms(visit.host(), call.port)));
@@ -150,13 +154,19 @@ pub(super) async fn run(
     })?;
     let channel = session.channel_open_session().await.map_err(|error| stop(&error))?;
     draft.sends(false);
-    execute(channel, line, draft).await
+    execute(channel, line, leash, draft).await
 }
 
 /// Runs a line and takes what it says until it has ended. More than is kept is read and dropped: the
 /// command goes on.
-async fn execute(channel: Channel<Msg>, line: line::Line, draft: &mut Draft) -> Result<(), Stop> {
+async fn execute(
+    channel: Channel<Msg>,
+    line: line::Line,
+    leash: Leash,
+    draft: &mut Draft,
+) -> Result<(), Stop> {
     let (mut from, to) = channel.split();
+    let mut running = Running { to: &to, leash: Some(leash) };
     to.exec(true, line.command).await.map_err(|error| stop(&error))?;
     // A command that does not read its input ends all the same, so this is never waited for.
     let mut feed = pin!(async {
@@ -188,7 +198,10 @@ async fn execute(channel: Channel<Msg>, line: line::Line, draft: &mut Draft) -> 
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                 exit = Some(Exit::Signal(signal_name));
             }
-            Some(ChannelMsg::Close) | None => break,
+            Some(ChannelMsg::Close) | None => {
+                running.has_ended();
+                break;
+            }
             Some(_) => {}
         }
     }
@@ -205,6 +218,29 @@ async fn execute(channel: Channel<Msg>, line: line::Line, draft: &mut Draft) -> 
         Exit::Signal(signal) => {
             let message = format!("the command was ended by the signal {signal:?}");
             Err(Stop::new(TroubleKind::Exit, message))
+        }
+    }
+}
+
+/// A command that is told to end when nobody waits for it any more. The end of the connection alone
+/// does not end it: it has no terminal.
+struct Running<'a> {
+    to: &'a ChannelWriteHalf<Msg>,
+    leash: Option<Leash>,
+}
+
+impl Running<'_> {
+    fn has_ended(&mut self) {
+        self.leash = None;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let Some(leash) = self.leash.take() else { return };
+        // It has a place in the queue at once, unless the target takes nothing any more.
+        if let Some(Ok(())) = unconstrained(self.to.signal(Sig::TERM)).now_or_never() {
+            leash.after_last_words();
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is run on a target, and what goes to its standard input: a function of the plan.
 //!
 //! A script is written to a file of its own, run, and removed by a trap of the shell that runs it,
-//! however it ends. The password of sudo goes first over standard input, never into a command line,
-//! which every user of the target may read. Where sudo does not ask for it, nothing else gets it.
+//! however it ends, also when nobody hears any more what that shell says of it. The password of sudo
+//! goes first over standard input, never into a command line, which every user of the target may read.
+//! Where sudo does not ask for it, nothing else gets it.
 
 use remuda_model::run::Sudo;
 
@@ -45,8 +46,8 @@ pub(super) fn line(
             input.extend(script.as_bytes());
             inner += "umask 077; f=$(mktemp \"${TMPDIR:-/tmp}/remuda.XXXXXXXXXX\") || exit 126; \
                       trap 'rm -f \"$f\"' EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; \
-                      trap 'exit 143' TERM; cat >\"$f\" && chmod 700 \"$f\" || exit 126; \
-                      </dev/null \"$f\" ";
+                      trap 'exit 141' PIPE; trap 'exit 143' TERM; \
+                      cat >\"$f\" && chmod 700 \"$f\" || exit 126; </dev/null \"$f\" ";
             inner += command;
             inner += "\nexit $?";
         }
@@ -136,6 +137,8 @@ mod tests {
         assert!(output.stderr.starts_with(b"-rwx------"), "nobody else reads it");
         let killed = run(&line("", Some("kill -9 $$\n"), None, None), None);
         assert_eq!(killed.status.code(), Some(128 + 9));
+        let unheard = run(&line("", Some("kill -PIPE $PPID\n"), None, None), None);
+        assert_eq!(unheard.status.code(), Some(128 + 13));
     }
 
     #[test]

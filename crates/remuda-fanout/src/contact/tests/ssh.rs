@@ -287,13 +287,23 @@ async fn silence_ends_by_the_connection() {
 }
 
 #[tokio::test]
-async fn a_command_that_never_ends_ends_by_the_total_and_the_connection_with_it() {
-    let (server, mut gone) = Server { hangs: true, ..Server::default() }.start_watched().await;
+async fn a_command_that_never_ends_is_told_to_end_by_the_total_and_the_connection_ends_with_it() {
+    let (server, mut watch) = Server { hangs: true, ..Server::default() }.start_watched().await;
     let mut spec = spec(Command::Ssh(ssh(server, "true")));
     spec.limits.total_ms = 1_000;
     let done = attempt_with(&spec, &secrets(), &given("127.0.0.1")).await;
     assert_eq!((done.record.outcome, done.kind()), (Outcome::TimedOut, Some(TroubleKind::Timeout)));
     assert_eq!(done.again, Again::No, "the command may have run");
-    let ended = timeout(Duration::from_secs(20), gone.recv()).await;
-    assert_eq!(ended, Ok(Some(())), "the server sees the end of the connection");
+    for word in ["TERM", "ended"] {
+        let told = timeout(Duration::from_secs(20), watch.recv()).await;
+        assert_eq!(told, Ok(Some(word.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_has_ended_gets_no_signal() {
+    let (server, mut watch) = Server::default().start_watched().await;
+    assert_eq!(run(ssh(server, "true")).await.record.outcome, Outcome::Ok);
+    let told = timeout(Duration::from_secs(20), watch.recv()).await;
+    assert_eq!(told, Ok(Some("ended".to_owned())));
 }

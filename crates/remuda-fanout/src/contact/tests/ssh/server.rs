@@ -72,15 +72,15 @@ impl Server {
         self.start_watched().await.0
     }
 
-    /// The same, and a word for each connection that has ended.
-    pub(super) async fn start_watched(self) -> (SocketAddr, mpsc::Receiver<()>) {
+    /// The same, and a word for each signal that a command gets and each connection that has ended.
+    pub(super) async fn start_watched(self) -> (SocketAddr, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (ended, watch) = mpsc::channel(16);
+        let (told, watch) = mpsc::channel(16);
         let number = Arc::new(AtomicU8::new(0));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (server, ended, number) = (self.clone(), ended.clone(), number.clone());
+                let (server, told, number) = (self.clone(), told.clone(), number.clone());
                 tokio::spawn(async move {
                     let number = number.fetch_add(1, Ordering::SeqCst);
                     let seed = if server.changes_keys { 100 + number } else { 1 };
@@ -99,12 +99,12 @@ impl Server {
                         auth_rejection_time_initial: Some(Duration::ZERO),
                         ..Config::default()
                     };
-                    let client = Client { server, inputs: HashMap::new() };
+                    let client = Client { server, inputs: HashMap::new(), told: told.clone() };
                     if let Ok(session) = run_stream(Arc::new(config), stream, client).await {
                         // How it ended is seen at the other side.
                         let _ = session.await;
                     }
-                    let _ = ended.send(()).await;
+                    let _ = told.send("ended".to_owned()).await;
                 });
             }
         });
@@ -116,6 +116,7 @@ struct Client {
     server: Server,
     /// Commands that run when their input has come.
     inputs: HashMap<ChannelId, (String, Vec<u8>)>,
+    told: mpsc::Sender<String>,
 }
 
 fn judge(is_right: bool) -> Auth {
@@ -203,6 +204,16 @@ impl Handler for Client {
         if let Some((_, input)) = self.inputs.get_mut(&channel) {
             input.extend(data);
         }
+        Ok(())
+    }
+
+    async fn signal(
+        &mut self,
+        _channel: ChannelId,
+        signal: Sig,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        let _ = self.told.send(format!("{signal:?}")).await;
         Ok(())
     }
 
