@@ -49,6 +49,9 @@ const HEARD: usize = 64;
 /// How many targets are given up at a time when the run is cancelled.
 const CANCELLED_AT_A_TIME: usize = 4096;
 
+/// Why a run is given up that all workers refuse.
+const REFUSED: TroubleKind = TroubleKind::Internal;
+
 /// What people may do to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunChange {
@@ -123,6 +126,8 @@ pub(super) struct Actor {
     second: Second,
     /// With `at_most_once`: what is noted as given, and goes to workers when that counts.
     noted: VecDeque<Noted>,
+    /// What a worker says when all of them refuse the run.
+    refused: Option<String>,
     /// How the run has ended, once that is on this node's disk.
     ended: Option<Saved>,
     /// Why the disk takes nothing, and when it is tried again.
@@ -182,6 +187,7 @@ impl Actor {
             is_synced: true,
             second,
             noted: VecDeque::new(),
+            refused: None,
             ended: None,
             full: None,
             recent: VecDeque::new(),
@@ -273,14 +279,22 @@ impl Actor {
         if self.waiting_bytes >= MAX_WAITING {
             return;
         }
-        let text = match why {
-            TroubleKind::Deadline => "the deadline of the run passed before there was an answer",
-            _ => "the run was cancelled before there was an answer",
+        let (outcome, text) = match (why, &self.refused) {
+            (REFUSED, Some(said)) => (Outcome::Failed, said.clone()),
+            (REFUSED, None) => (Outcome::Failed, "all workers refuse the run".to_owned()),
+            (TroubleKind::Deadline, _) => {
+                let text = "the deadline of the run passed before there was an answer";
+                (Outcome::Cancelled, text.to_owned())
+            }
+            _ => {
+                let text = "the run was cancelled before there was an answer";
+                (Outcome::Cancelled, text.to_owned())
+            }
         };
         let open: Vec<u32> = self.hand_out.open().take(CANCELLED_AT_A_TIME).collect();
         for index in open {
             self.hand_out.settle(index);
-            self.keep(Record::without_answer(index, Outcome::Cancelled, Trouble::new(why, text)));
+            self.keep(Record::without_answer(index, outcome, Trouble::new(why, text.clone())));
         }
     }
 
@@ -309,10 +323,10 @@ impl Actor {
             Heard::Said(FromWorker::Pace { window, in_flight }) => {
                 self.parts.pace(node, window, in_flight);
             }
-            Heard::Said(FromWorker::Finished) => self.part_with(node, false),
+            Heard::Said(FromWorker::Finished) => self.part_with(node, None),
             Heard::Said(FromWorker::Failed(failure)) | Heard::Gone(failure) => {
                 tracing::info!(run = %self.saved.id, %node, %failure, "a worker leaves a run");
-                self.part_with(node, true);
+                self.part_with(node, Some(failure));
             }
         }
     }
@@ -327,6 +341,12 @@ impl Actor {
         }
         if self.full.as_ref().is_some_and(|(_, again)| *again <= Instant::now()) {
             self.full = None;
+        }
+        if self.saved.given_up.is_none() && self.ended.is_none() {
+            self.refused = self.refusal();
+            if self.refused.is_some() {
+                self.give_up(REFUSED);
+            }
         }
         if self.saved.given_up.is_none() && self.ended.is_none() {
             self.recruit();
@@ -384,9 +404,13 @@ impl Actor {
                 ));
             } else if self.parts.is_empty() && self.saved.state == RunState::Running {
                 view.state = RunState::Waiting;
-                view.reason = Some(match &self.saved.spec.on {
-                    Some(on) => format!("no ready worker that can be reached meets `{on}`"),
-                    None => "no ready worker can be reached".to_owned(),
+                let lapse = self.lapses().into_iter().find_map(|(node, why)| Some((node, why?)));
+                view.reason = Some(match (lapse, &self.saved.spec.on) {
+                    (Some((node, why)), _) => {
+                        format!("node `{node}` does not take part: {}", why.message)
+                    }
+                    (None, Some(on)) => format!("no ready worker that can be reached meets `{on}`"),
+                    (None, None) => "no ready worker can be reached".to_owned(),
                 });
             }
         }

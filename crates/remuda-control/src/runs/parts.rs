@@ -6,7 +6,7 @@ use std::{
 };
 
 use remuda_model::{
-    NodeId,
+    Failure, NodeId,
     run::{Limits, WorkerShare},
 };
 use remuda_wire::message::run::{Share, ToWorker};
@@ -21,8 +21,16 @@ const AGAIN_CAP: Duration = Duration::from_mins(1);
 pub(super) struct Parts {
     now: BTreeMap<NodeId, Part>,
     shown: BTreeMap<NodeId, WorkerShare>,
-    failed: BTreeMap<NodeId, (u32, Instant)>,
+    failed: BTreeMap<NodeId, Lapse>,
     numbers: u64,
+}
+
+/// A worker that failed: how often in a row, when it may be asked again, and why the last time.
+#[derive(Debug)]
+struct Lapse {
+    times: u32,
+    again: Instant,
+    why: Failure,
 }
 
 /// A worker that takes part.
@@ -87,27 +95,32 @@ impl Parts {
     /// Whether a worker may be asked to take part.
     pub(super) fn may_ask(&self, node: &NodeId) -> bool {
         !self.now.contains_key(node)
-            && self.failed.get(node).is_none_or(|(_, again)| *again <= Instant::now())
+            && self.failed.get(node).is_none_or(|lapse| lapse.again <= Instant::now())
     }
 
-    /// A worker takes no part any more.
-    pub(super) fn remove(&mut self, node: &NodeId, failed: bool) {
+    /// Why a worker failed the last time, unless it has been there since.
+    pub(super) fn why(&self, node: &NodeId) -> Option<&Failure> {
+        self.failed.get(node).map(|lapse| &lapse.why)
+    }
+
+    /// A worker takes no part any more; `why`, if it failed.
+    pub(super) fn remove(&mut self, node: &NodeId, why: Option<Failure>) {
         self.now.remove(node);
         if let Some(shown) = self.shown.get_mut(node) {
             (shown.connected, shown.in_flight, shown.window) = (false, 0, 0);
         }
-        if failed {
-            let (times, again) = self.failed.entry(node.clone()).or_insert((0, Instant::now()));
-            let wait = AGAIN.saturating_mul(1 << (*times).min(10)).min(AGAIN_CAP);
-            *again = Instant::now() + wait.mul_f64(0.5 + fastrand::f64() / 2.0);
-            *times += 1;
+        if let Some(why) = why {
+            let times = self.failed.get(node).map_or(0, |lapse| lapse.times);
+            let wait = AGAIN.saturating_mul(1 << times.min(10)).min(AGAIN_CAP);
+            let again = Instant::now() + wait.mul_f64(0.5 + fastrand::f64() / 2.0);
+            self.failed.insert(node.clone(), Lapse { times: times + 1, again, why });
         }
     }
 
     /// Nobody takes part any more.
     pub(super) fn clear(&mut self) {
         for node in self.now.keys().cloned().collect::<Vec<_>>() {
-            self.remove(&node, false);
+            self.remove(&node, None);
         }
     }
 
@@ -180,8 +193,11 @@ mod tests {
         let number = parts.next_number();
         parts.add(&node, (0, number, false), to);
         assert!(!parts.may_ask(&node));
-        parts.remove(&node, true);
+        parts.remove(&node, Some(Failure::invalid("no")));
         assert!(!parts.may_ask(&node));
         assert!(parts.is_empty());
+        assert_eq!(parts.why(&node), Some(&Failure::invalid("no")));
+        parts.pace(&node, 0, 0);
+        assert_eq!(parts.why(&node), None, "it is there again");
     }
 }

@@ -1,7 +1,7 @@
 //! Which workers take part in a run, and which targets they get.
 
 use remuda_model::{
-    NodeId, NodeView,
+    ErrorKind, Failure, NodeId, NodeView,
     run::{Outcome, Record, RunState, Trouble, TroubleKind},
 };
 use remuda_runtime::{blocking, wall_ms};
@@ -79,6 +79,28 @@ impl Actor {
     /// Whether workers are to begin with nothing more.
     fn is_held(&self) -> bool {
         self.saved.state == RunState::Paused || !self.turn.is_under_way()
+    }
+
+    /// The ready workers that the run may have, each with why it failed the last time, if it did.
+    pub(super) fn lapses(&self) -> Vec<(NodeId, Option<Failure>)> {
+        let ready = self.ready.borrow();
+        let able = ready.iter().filter(|view| sites::meets(&self.saved.spec, view));
+        able.map(|view| (view.id.clone(), self.parts.why(&view.id).cloned())).collect()
+    }
+
+    /// What one of the workers says, when all of them refuse the run as it is: nothing but another run
+    /// would help. Not once anybody has taken part, who may be back soon.
+    pub(super) fn refusal(&self) -> Option<String> {
+        if self.saved.started_ms.is_some() {
+            return None;
+        }
+        let mut said = None;
+        for (node, why) in self.lapses() {
+            let why = why.filter(|why| why.kind == ErrorKind::Invalid)?;
+            let hint = why.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            said = Some(format!("node `{node}` refuses the run: {}{hint}", why.message));
+        }
+        said
     }
 
     pub(super) fn ask(&mut self, node: &NodeId, site: u32) {
@@ -216,9 +238,9 @@ impl Actor {
         (given, count)
     }
 
-    /// What a worker still has goes to others, or is given up.
-    pub(super) fn part_with(&mut self, node: &NodeId, failed: bool) {
-        self.parts.remove(node, failed);
+    /// What a worker still has goes to others, or is given up; `why`, if it failed.
+    pub(super) fn part_with(&mut self, node: &NodeId, why: Option<Failure>) {
+        self.parts.remove(node, why);
         // What it did not get, it cannot have contacted.
         for noted in self.noted.iter().filter(|noted| noted.node == *node) {
             self.hand_out.take_back(node, &noted.indices);

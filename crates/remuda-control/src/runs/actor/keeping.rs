@@ -9,7 +9,7 @@ use remuda_model::{
 };
 use remuda_runtime::{Ended, blocking, wall_ms};
 
-use super::Actor;
+use super::{Actor, REFUSED};
 use crate::runs::{dir::Saved, disk_failure, records::RecordsWriter};
 
 /// When writing is tried again after the disk was full.
@@ -149,7 +149,7 @@ impl Actor {
             self.second.has(|here| here.records = length);
         }
         self.parts.clear();
-        let is_cancelled = self.saved.given_up.is_some();
+        let is_cancelled = self.saved.given_up.is_some_and(|why| why != REFUSED);
         let saved = Saved {
             state: if is_cancelled { RunState::Cancelled } else { RunState::Finished },
             ended_ms: Some(wall_ms()),
