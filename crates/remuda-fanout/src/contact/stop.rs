@@ -8,6 +8,7 @@ use remuda_model::{
     run::{Outcome, Trouble, TroubleKind},
 };
 
+use super::tls;
 use crate::{Again, policy::Denial};
 
 /// Why an attempt ended otherwise than expected, and whether another one is safe because of that
@@ -89,9 +90,8 @@ impl Stop {
 
     fn tls(error: &rustls::Error) -> Self {
         let message = match error {
-            rustls::Error::InvalidCertificate(why) => {
-                format!("its certificate is not believed: {why}")
-            }
+            rustls::Error::InvalidCertificate(why) => tls::disbelief(why),
+            rustls::Error::InvalidMessage(_) => format!("it does not speak TLS: {error}"),
             other => format!("TLS failed: {other}"),
         };
         Self::new(TroubleKind::Tls, message)

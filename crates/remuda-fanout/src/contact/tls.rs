@@ -1,11 +1,11 @@
 //! How certificates of targets are judged.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use remuda_model::{Failure, run::TroubleKind};
+use remuda_model::{Failure, Span, run::TroubleKind};
 use remuda_run::check::TlsPlan;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -125,6 +125,59 @@ fn authorities(pem: &str) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
+/// Why a certificate is not believed, and how a run believes it.
+pub(crate) fn disbelief(why: &CertificateError) -> String {
+    use CertificateError as E;
+    let (what, how) = match why {
+        E::UnknownIssuer => (
+            "it is signed by no authority that counts here".to_owned(),
+            "give that authority with --target-ca, or ",
+        ),
+        E::Expired => ("it has expired".to_owned(), ""),
+        E::ExpiredContext { time, not_after } => {
+            let ago = time.as_secs().saturating_sub(not_after.as_secs());
+            (format!("it expired {} ago", about(ago)), "")
+        }
+        E::NotValidYet => ("it is not valid yet".to_owned(), ""),
+        E::NotValidYetContext { time, not_before } => {
+            let rest = not_before.as_secs().saturating_sub(time.as_secs());
+            (format!("it is not valid before {} have passed", about(rest)), "")
+        }
+        E::NotValidForNameContext { expected, presented } => (
+            format!("it is for {}, not for `{}`", names(presented), expected.to_str()),
+            "say with --tls-name for which name it must be, or ",
+        ),
+        // What `openssl req -x509` makes. The crate that has the type is not ours to name.
+        E::Other(other) if other.to_string() == "CaUsedAsEndEntity" => {
+            ("it is that of an authority, not of a server".to_owned(), "")
+        }
+        other => (other.to_string(), ""),
+    };
+    format!("its certificate is not believed: {what}; {how}accept every one with --insecure")
+}
+
+/// The names of a certificate, as rustls writes them: `DnsName("web1.example")`.
+fn names(presented: &[String]) -> String {
+    const MOST: usize = 5;
+    let bare = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        format!("`{}`", inner.unwrap_or(name).trim_matches('"'))
+    };
+    let mut shown: Vec<String> = presented.iter().take(MOST).map(bare).collect();
+    match presented.len() {
+        0 => return "no name".to_owned(),
+        len if len > MOST => shown.push(format!("{} more", len - MOST)),
+        _ => {}
+    }
+    shown.join(", ")
+}
+
+/// A time for people, in its largest unit.
+fn about(seconds: u64) -> Span {
+    let unit = [86_400, 3_600, 60].into_iter().find(|unit| seconds >= *unit).unwrap_or(1);
+    Span(Duration::from_secs(seconds / unit * unit))
+}
+
 /// Believes every certificate, as the run wishes.
 #[derive(Debug)]
 struct AcceptAll {
@@ -163,5 +216,29 @@ impl ServerCertVerifier for AcceptAll {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_believed_is_said_in_words() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = CertificateError::ExpiredContext { time: at(200_000), not_after: at(10_000) };
+        assert!(disbelief(&expired).contains("it expired 2d ago; accept every one with"));
+        let early = CertificateError::NotValidYetContext { time: at(10), not_before: at(3_700) };
+        assert!(disbelief(&early).contains("before 1h have passed"));
+        let named = |presented: Vec<String>| {
+            let expected = ServerName::try_from("web1.example").expect("a name");
+            disbelief(&CertificateError::NotValidForNameContext { expected, presented })
+        };
+        let many = (1..=7).map(|n| format!("DnsName(\"n{n}.example\")")).collect();
+        let words = "for `n1.example`, `n2.example`, `n3.example`, `n4.example`, `n5.example`, 2 more, not \
+                     for `web1.example`; say with --tls-name";
+        assert!(named(many).contains(words));
+        assert!(named(vec!["IpAddress(127.0.0.1)".to_owned()]).contains("for `127.0.0.1`, not"));
+        assert!(named(Vec::new()).contains("for no name, not"));
     }
 }
