@@ -55,10 +55,10 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "POINTER", requires = "poll")]
     pub(crate) done: Option<String>,
     /// What it says there after success; may be repeated
-    #[arg(long, value_name = "VALUE", requires = "poll")]
+    #[arg(long, value_name = "VALUE", requires = "poll", allow_negative_numbers = true)]
     pub(crate) success: Vec<String>,
     /// What it says there after failure; may be repeated
-    #[arg(long, value_name = "VALUE", requires = "poll")]
+    #[arg(long, value_name = "VALUE", requires = "poll", allow_negative_numbers = true)]
     pub(crate) failure: Vec<String>,
     /// How often to ask
     #[arg(long, value_name = "TIME", requires = "poll")]
