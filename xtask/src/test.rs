@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("tinyproxy", "tinyproxy-bin", "tinyproxy"),
     ("git", "git", "repositories"),
     ("sshd", "openssh-server", "sshd"),
+    ("sshd", "openssh-server", "openssh"),
 ];
 
 /// Languages of the example job classes: part of the test's name, Debian packages.

@@ -191,7 +191,8 @@ async fn answer(mut socket: TcpStream, shared: &Shared) -> std::io::Result<()> {
     say(&mut socket, &act).await
 }
 
-async fn say(socket: &mut TcpStream, act: &Act) -> std::io::Result<()> {
+/// Does on a connection whose request was read what a machine does.
+pub(crate) async fn say(socket: &mut TcpStream, act: &Act) -> std::io::Result<()> {
     match act {
         Act::Answer(status, body) => {
             let head = format!(
@@ -224,8 +225,8 @@ async fn say(socket: &mut TcpStream, act: &Act) -> std::io::Result<()> {
     }
 }
 
-/// A request with its body.
-async fn read(socket: &mut TcpStream) -> std::io::Result<String> {
+/// Takes a request with its body.
+pub(crate) async fn read(socket: &mut TcpStream) -> std::io::Result<String> {
     let mut said = Vec::new();
     loop {
         if socket.read_buf(&mut said).await? == 0 || said.len() > MAX_REQUEST {
