@@ -65,8 +65,8 @@ async fn a_key_lets_in_and_outputs_and_codes_are_kept() {
     let lab = cluster(1, 2).await;
     let sshd = Sshd::start().await;
     let at = At::new(&lab, &sshd);
-    let rows: String = (1..=12).map(|last| format!("127.3.0.{last},{}\n", last % 4)).collect();
-    let targets = written(&lab, "hosts.csv", &format!("host,code\n{rows}"));
+    let rows: Vec<_> = (1..=12).map(|last| format!("127.3.0.{last},{}\n", last % 4)).collect();
+    let targets = written(&lab, "hosts.csv", &format!("host,code\n{}", rows.concat()));
     let arguments = [
         &at.words()[..],
         &["--targets", &targets, "--id", "codes", "--on", "node!=c1", "--"],

@@ -124,6 +124,7 @@ impl Course {
             Self::Fails if n == 2 => {
                 Act::Answer(500, b"{\"progress\":-1,\"error\":\"no disk\"}".to_vec())
             }
+            Self::Fails => at(50),
             Self::Stuck => at(40),
             Self::Endless => at(1000 + n),
             Self::Errs => Act::Answer(500, b"busy".to_vec()),
