@@ -604,3 +604,6 @@ fn disk_failure(error: &io::Error) -> Failure {
     };
     Failure::new(kind, format!("the files of the run: {error}")).code(code)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,25 +4,19 @@ use remuda::client::{
     Client,
     dto::{CreateRun, RunTargets},
 };
-use remuda_e2e::{Lab, within};
 use remuda_model::{
     RunId,
     run::{Outcome, Priority, RunState, RunView, Secrets},
 };
 use serde_json::json;
-use tokio::task::JoinSet;
 
 use crate::{
     crowd::{Act, Crowd},
-    field::{LOOPBACK, cluster, count, ended, fanout, finished, until},
+    field::{cluster, count, ended, finished, until},
 };
 
 /// Runs that are carried out at a time.
 const PLACES: usize = 256;
-/// Runs that may be open at a time.
-const OPEN: usize = 1024;
-/// Who create them side by side.
-const CREATORS: usize = 16;
 
 /// What a run of one target would be given.
 fn request(crowd: &Crowd) -> CreateRun {
@@ -97,38 +91,4 @@ async fn runs_wait_for_their_turn_by_priority_and_end_when_they_are_cancelled() 
         let kept = finished(&client, &run).await;
         assert_eq!(count(&kept, Outcome::Ok), 1);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_line_takes_no_more_and_says_so() {
-    let lab = Lab::start_with(1, 0, &[LOOPBACK]).await;
-    let crowd = Crowd::start(|_| Act::ok("here")).await;
-    let client = lab.client("c1");
-    let mut request = request(&crowd);
-    request.spec.on = Some("nobody".parse().expect("a selector"));
-    let creating = async {
-        let mut creators = JoinSet::new();
-        for creator in 0..CREATORS {
-            let (client, request) = (client.clone(), request.clone());
-            creators.spawn(async move {
-                for number in (creator..OPEN).step_by(CREATORS) {
-                    create(&client, &request, &format!("open-{number}"), Priority::Normal).await;
-                }
-            });
-        }
-        creators.join_all().await;
-    };
-    within("as many as there may be", Box::pin(creating)).await;
-    let refused = client.create_run(&request).await.expect_err("one too many");
-    assert_eq!(refused.code, "too_many_runs", "{refused:?}");
-    let url = crowd.url("/");
-    let shown = fanout(&lab, "c1", &["http", "GET", &url, "-t", "127.1.0.1"]).await;
-    assert_eq!(shown.code, Some(4), "{shown:#?}");
-    assert!(shown.stderr.contains("wait until others have ended"), "{shown:#?}");
-
-    let first = "open-0".parse().expect("an id");
-    client.cancel_run(&first).await.expect("cancelled");
-    ended(&client, &first).await;
-    client.create_run(&request).await.expect("there is room again");
-    assert_eq!(crowd.busy().total, 0);
 }
