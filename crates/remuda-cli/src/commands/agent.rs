@@ -1,5 +1,6 @@
 //! `remuda agent`: one node in the foreground.
 
+mod pages;
 mod parent;
 mod ready;
 
@@ -53,10 +54,12 @@ pub(super) async fn run(args: &AgentArgs, environment: &Environment) -> Result<(
     ready::write(&data_dir, &agent)?;
     let links: Vec<_> = agent.link_addresses().iter().map(ToString::to_string).collect();
     tracing::info!(node = %agent.node(), links = links.join(","), "the node runs");
+    let giving_back = tokio::spawn(pages::keep_giving_back());
     let asked = tokio::select! {
         asked = signals.next() => Some(asked),
         () = parent.gone() => None,
     };
+    giving_back.abort();
     ready::forget(&data_dir);
     if asked.is_none() {
         // Whoever started this node takes the whole cluster down, and wanted nothing to outlive it.

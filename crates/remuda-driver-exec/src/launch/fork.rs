@@ -1,4 +1,4 @@
-//! What a child does between fork and exec. The one module that needs `unsafe`.
+//! What a child does between fork and exec.
 
 #![expect(unsafe_code, reason = "a child must speak to the kernel before it becomes the program")]
 
