@@ -71,6 +71,9 @@ pub enum AuthorityError {
     /// The certificate of the CA belongs to another key.
     #[error("the certificate and the key of the CA do not belong together")]
     Mismatch,
+    /// TLS does not take what was made for it.
+    #[error("cannot use a certificate made here")]
+    Tls(#[source] rustls::Error),
     /// Signing failed.
     #[error("cannot sign")]
     Sign(#[source] rcgen::Error),

@@ -4,6 +4,8 @@ mod accept;
 mod admission;
 mod dial;
 mod error;
+mod invite;
+mod waiting;
 
 use std::{
     fmt,
@@ -23,7 +25,9 @@ pub(crate) use self::dial::{Caller, call};
 pub use self::{
     admission::{Admission, CertificatesOnly},
     error::{DialCause, DialError, ListenError},
+    waiting::{Waiting, WaitingConfig},
 };
+use self::{dial::How, waiting::Waits};
 use crate::{
     Link,
     identity::{CertificateError, CertificateFacts, Identity, NodeCertificate},
@@ -69,8 +73,10 @@ impl fmt::Debug for EndpointConfig {
 #[derive(Clone)]
 pub struct Endpoint(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     state: RwLock<State>,
+    /// For a node that waits to be invited.
+    waiting: Option<Waits>,
     allow_plaintext: bool,
     admission: Arc<dyn Admission>,
     secret: Option<Secret>,
@@ -115,31 +121,8 @@ impl Endpoint {
         config: EndpointConfig,
         supervisor: Supervisor,
     ) -> Result<(Self, mpsc::Receiver<Link>), CertificateError> {
-        let (accepted, links) = mpsc::channel(ACCEPTED);
-        let tls = tls_of(&config.identity, &[])?;
-        let mut advertise = config.advertise;
-        advertise.truncate(MAX_ADVERTISED);
-        let state = State {
-            identity: config.identity,
-            advertise,
-            trusted: Vec::new(),
-            tls,
-            proxy: None,
-            release: Release::CURRENT,
-        };
-        let endpoint = Self(Arc::new(Inner {
-            state: RwLock::new(state),
-            allow_plaintext: config.allow_plaintext,
-            admission: config.admission,
-            secret: config.secret,
-            limits: config.limits,
-            gate: Gate::new(config.limits),
-            failures: Mutex::new(Failures::new(config.limits.failures_per_minute)),
-            peer_links: Mutex::new(PeerLinks::new()),
-            accepted,
-            supervisor,
-        }));
-        Ok((endpoint, links))
+        let (inner, links) = Inner::new(config, None, Release::CURRENT, supervisor)?;
+        Ok((Self(inner), links))
     }
 
     /// Listens until the supervisor ends. Gives the address with the port that was taken, which is
@@ -163,7 +146,27 @@ impl Endpoint {
     ///
     /// Dropping the future ends the attempt.
     pub async fn dial(&self, url: &LinkUrl) -> Result<Link, DialError> {
-        dial::from_endpoint(&self.0, url, None).await
+        dial::from_endpoint(&self.0, url, How::default()).await
+    }
+
+    /// Like [`dial`](Self::dial), and lets a node join that [waits](Waiting) there: over `tls`, `wss`
+    /// and `quic`. It has then proved the join secret, may only ask for its certificate
+    /// ([`Peer::may_only_join`](crate::Peer::may_only_join)), and has [`Limits::join`] for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`dial`](Self::dial), and when the node waits for another cluster or may not join.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the attempt.
+    pub async fn invite(&self, url: &LinkUrl) -> Result<Link, DialError> {
+        let how = How { invites: true, ..How::default() };
+        let link = dial::from_endpoint(&self.0, url, how).await?;
+        if link.peer().may_only_join() {
+            self.0.end_in_time(&link);
+        }
+        Ok(link)
     }
 
     /// Like [`dial`](Self::dial), from one address of this machine: for machines with several, and
@@ -177,7 +180,8 @@ impl Endpoint {
     ///
     /// Dropping the future ends the attempt.
     pub async fn dial_from(&self, url: &LinkUrl, source: IpAddr) -> Result<Link, DialError> {
-        dial::from_endpoint(&self.0, url, Some(source)).await
+        let how = How { source: Some(source), ..How::default() };
+        dial::from_endpoint(&self.0, url, how).await
     }
 
     /// Authenticates a WebSocket connection whose upgrade was answered elsewhere; the link comes
@@ -257,6 +261,40 @@ impl fmt::Debug for Endpoint {
 }
 
 impl Inner {
+    fn new(
+        config: EndpointConfig,
+        waiting: Option<Waits>,
+        release: Release,
+        supervisor: Supervisor,
+    ) -> Result<(Arc<Self>, mpsc::Receiver<Link>), CertificateError> {
+        let (accepted, links) = mpsc::channel(ACCEPTED);
+        let tls = tls_of(&config.identity, &[])?;
+        let mut advertise = config.advertise;
+        advertise.truncate(MAX_ADVERTISED);
+        let state = State {
+            identity: config.identity,
+            advertise,
+            trusted: Vec::new(),
+            tls,
+            proxy: None,
+            release,
+        };
+        let inner = Self {
+            state: RwLock::new(state),
+            waiting,
+            allow_plaintext: config.allow_plaintext,
+            admission: config.admission,
+            secret: config.secret,
+            limits: config.limits,
+            gate: Gate::new(config.limits),
+            failures: Mutex::new(Failures::new(config.limits.failures_per_minute)),
+            peer_links: Mutex::new(PeerLinks::new()),
+            accepted,
+            supervisor,
+        };
+        Ok((Arc::new(inner), links))
+    }
+
     fn state(&self) -> State {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,7 +5,8 @@ use std::io;
 use remuda_runtime::wall_ms;
 use remuda_wire::handshake::{
     Client, ClientConfig, ClientEffect, ClientError, Established, FrameError, Grant, Hello,
-    Refusal, Server, ServerConfig, ServerEffect, ServerInput, Warning, frame_length,
+    Refusal, Server, ServerConfig, ServerEffect, ServerInput, Warning, frame_length, invitation,
+    read_invitation,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -62,7 +63,35 @@ where
     }
 }
 
-/// Who decides for the dialled side.
+/// Plays the side that waited to be invited and was dialled: the client, once it was spoken to.
+pub(crate) async fn as_invited<IO>(
+    io: &mut IO,
+    config: ClientConfig,
+    protocols: Vec<u16>,
+) -> Result<Established, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let body = receive(io).await?;
+    read_invitation(&body).ok_or(ClientError::Malformed)?;
+    as_client(io, config, protocols).await
+}
+
+/// Plays the side that has dialled a node which waits to be invited.
+pub(crate) async fn as_inviter<IO>(
+    io: &mut IO,
+    config: ServerConfig,
+    protocols: Vec<u16>,
+    judge: &impl Judge,
+) -> Result<Established, HandshakeError>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    send(io, &invitation(&protocols, &config.build)).await?;
+    as_server(io, config, protocols, judge).await
+}
+
+/// Who decides for the side that is the server.
 pub(crate) trait Judge: Send + Sync {
     /// What a claimed credential is worth.
     fn authorize(&self, hello: &Hello) -> Result<Grant, Refusal>;
@@ -72,7 +101,7 @@ pub(crate) trait Judge: Send + Sync {
     fn refused(&self, refusal: &Refusal) -> impl Future<Output = ()> + Send;
 }
 
-/// Plays the dialled side, which speaks these protocol versions.
+/// Plays the side that was dialled, or invites; it speaks these protocol versions.
 pub(crate) async fn as_server<IO>(
     io: &mut IO,
     config: ServerConfig,

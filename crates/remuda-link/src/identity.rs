@@ -138,13 +138,7 @@ impl CertificateFacts {
     /// When the bytes are no certificate, or it names not exactly one node.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
         let parsed = parse(der)?;
-        let names = parsed
-            .subject_alternative_name()
-            .map_err(|_duplicate| CertificateError::Malformed)?
-            .ok_or(CertificateError::NoClaim)?;
-        let [GeneralName::URI(uri)] = names.value.general_names[..] else {
-            return Err(CertificateError::NoClaim);
-        };
+        let uri = only_uri(&parsed)?.ok_or(CertificateError::NoClaim)?;
         let claim = uri.parse().map_err(|_other_uri| CertificateError::NoClaim)?;
         let ms = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000);
         Ok(Self {
@@ -176,6 +170,20 @@ pub fn pin_of(der: &[u8]) -> Result<[u8; 32], CertificateError> {
 /// The `SubjectPublicKeyInfo` of a certificate.
 pub(crate) fn public_key(der: &[u8]) -> Result<Vec<u8>, CertificateError> {
     Ok(parse(der)?.public_key().raw.to_vec())
+}
+
+/// The one name of a certificate, when it is a URI.
+pub(crate) fn uri_of(der: &[u8]) -> Option<String> {
+    only_uri(&parse(der).ok()?).ok()?.map(str::to_owned)
+}
+
+fn only_uri<'a>(parsed: &'a X509Certificate<'_>) -> Result<Option<&'a str>, CertificateError> {
+    let names = parsed.subject_alternative_name();
+    let names = names.map_err(|_duplicate| CertificateError::Malformed)?;
+    Ok(match names.map(|names| &names.value.general_names[..]) {
+        Some([GeneralName::URI(uri)]) => Some(*uri),
+        _ => None,
+    })
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {

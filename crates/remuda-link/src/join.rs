@@ -28,6 +28,9 @@ const MAX_DIALS: usize = 16;
 /// How long a control node may take to sign.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Why a node closes the link over which it has joined.
+pub const JOINED: &str = "joined";
+
 /// A node did not become part of the cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
@@ -143,9 +146,19 @@ pub async fn join_with(
     role: Role,
 ) -> Result<(NodeCertificate, join::Credentials), JoinError> {
     let link = first_contact(urls, |url| contact(how, url, token, node, role)).await?;
-    let joined = renew(&link, node, role).await;
-    link.close("joined");
-    let (certificate, credentials) = joined?;
+    let joined = credentials_over(&link, token, node, role).await;
+    link.close(JOINED);
+    joined
+}
+
+/// Asks for the first certificate over a link, and checks that it is of the token's cluster and CA.
+pub(crate) async fn credentials_over(
+    link: &Link,
+    token: &JoinToken,
+    node: &NodeId,
+    role: Role,
+) -> Result<(NodeCertificate, join::Credentials), JoinError> {
+    let (certificate, credentials) = renew(link, node, role).await?;
     if pin_of(&credentials.ca).map_err(JoinError::Certificate)? != token.pin {
         return Err(JoinError::Mismatch("another CA"));
     }

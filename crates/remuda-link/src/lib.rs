@@ -24,10 +24,10 @@ pub use authority::{Authority, AuthorityError};
 pub use client::connect_client;
 pub use endpoint::{
     Admission, CertificatesOnly, DialCause, DialError, Endpoint, EndpointConfig, ListenError,
-    Upgraded,
+    Upgraded, Waiting, WaitingConfig,
 };
 pub use identity::{CertificateError, CertificateFacts, Identity, KeyId, NodeCertificate, pin_of};
-pub use join::{JoinError, Joining, answer_join, join, join_with, renew};
+pub use join::{JOINED, JoinError, Joining, answer_join, join, join_with, renew};
 pub use limits::Limits;
 pub use link::{CallError, CloseReason, Incoming, Link, LinkError, MAX_REPLY, Peer};
 pub use metrics::write_metrics;

@@ -63,6 +63,8 @@ pub(crate) enum Source {
     V6([u8; 8]),
     /// The same process.
     Memory,
+    /// Behind a proxy, with all others there.
+    Hidden,
 }
 
 impl From<IpAddr> for Source {

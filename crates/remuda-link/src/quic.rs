@@ -25,7 +25,6 @@ use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 pub(crate) use self::stream::{RecvStream, SendStream};
 use crate::{
     CallError, CloseReason, DialCause, LinkError, StreamError, code,
-    identity::CertificateFacts,
     link::Opened,
     metrics::{self, OpenLink},
     tls::Channel,
@@ -169,9 +168,7 @@ fn channel(connection: &quinn::Connection) -> Result<Channel, Error> {
     let chain = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let shown = chain.as_ref().and_then(|chain| chain.first());
-    let peer = shown.map(|certificate| CertificateFacts::read(certificate)).transpose()?;
-    Ok(Channel { binding, peer })
+    Ok(Channel::showing(binding, chain.as_ref().and_then(|chain| chain.first()))?)
 }
 
 /// Whether one of the sides did not like the other's certificate or TLS.

@@ -3,6 +3,8 @@
 //! Names in certificates are remuda's (`remuda://<cluster>/<role>/<node>`), not those of DNS: a node
 //! may be reached under any address. What counts is checked in the handshake proper.
 
+mod waiting;
+
 use std::sync::Arc;
 
 use remuda_model::{ClusterId, Role, Transport};
@@ -21,7 +23,11 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::identity::{CertificateError, CertificateFacts, KeyId, NodeCertificate, pin_of};
+use crate::{
+    authority::AuthorityError,
+    identity::{CertificateError, CertificateFacts, KeyId, NodeCertificate, pin_of},
+    token::JoinToken,
+};
 
 /// What TLS adds to a connection: the binding of the channel and who the other side says it is.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +36,8 @@ pub(crate) struct Channel {
     pub(crate) binding: [u8; 32],
     /// The other side's certificate, verified; `None` when it showed none.
     pub(crate) peer: Option<CertificateFacts>,
+    /// The cluster that the other side says to wait for, instead of a node's certificate.
+    pub(crate) waits_for: Option<ClusterId>,
 }
 
 impl Channel {
@@ -41,8 +49,18 @@ impl Channel {
             .export_keying_material([0; 32], CHANNEL_BINDING_LABEL, Some(b""))
             .map_err(ChannelError::Binding)?;
         let shown = connection.peer_certificates().and_then(<[_]>::first);
+        Ok(Self::showing(binding, shown)?)
+    }
+
+    /// A channel on which the other side has shown this certificate, verified.
+    pub(crate) fn showing(
+        binding: [u8; 32],
+        shown: Option<&CertificateDer<'_>>,
+    ) -> Result<Self, CertificateError> {
+        let waits_for = shown.and_then(|certificate| waiting::waits_for(certificate));
+        let shown = shown.filter(|_| waits_for.is_none());
         let peer = shown.map(|certificate| CertificateFacts::read(certificate)).transpose()?;
-        Ok(Self { binding, peer })
+        Ok(Self { binding, peer, waits_for })
     }
 }
 
@@ -68,6 +86,8 @@ pub(crate) enum Trust {
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     client: Arc<ClientConfig>,
+    /// Believes nodes that wait to be invited as well: they prove themselves later.
+    inviter: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
     /// Who has signed the certificate.
     pub(crate) issuer: KeyId,
@@ -83,42 +103,75 @@ impl Tls {
         let roots = Arc::new(roots(trusted)?);
         let trust = Trust::Ca { cluster: cluster.clone(), roots: Arc::clone(&roots) };
         let unusable = CertificateError::Unusable;
-        let client = client_builder(trust)
-            .with_client_auth_cert(chain(certificate), key(certificate))
-            .map(without_resumption)
-            .map_err(unusable)?;
+        let client = |waiting| {
+            client_builder(trust.clone(), waiting)
+                .with_client_auth_cert(chain(certificate), key(certificate))
+                .map(|config| Arc::new(without_resumption(config)))
+                .map_err(unusable)
+        };
         // Joining nodes and clients have no certificate yet; what they may do is decided later.
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
             .allow_unauthenticated()
             .build()
             .map_err(|error| CertificateError::UnusableCa(Error::General(error.to_string())))?;
-        let mut server = ServerConfig::builder_with_provider(provider())
+        let server = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(unusable)?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain(certificate), key(certificate))
             .map_err(unusable)?;
-        // A resumed session would skip the certificate, and with it the look at revocations.
-        server.send_tls13_tickets = 0;
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        let issuer = certificate.read()?.issuer;
-        Ok(Self { client: Arc::new(client), server: Arc::new(server), issuer })
+        Ok(Self {
+            client: client(false)?,
+            inviter: client(true)?,
+            server: Arc::new(without_sessions(server)),
+            issuer: certificate.read()?.issuer,
+        })
     }
 
     pub(crate) fn client(&self, transport: Transport) -> Arc<ClientConfig> {
         with_protocol(&self.client, transport)
     }
 
-    pub(crate) fn server(&self, transport: Transport) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::clone(&self.server);
-        config.alpn_protocols = vec![protocol(transport)];
-        Arc::new(config)
+    /// Like [`client`](Self::client), for one who dials nodes that wait to be invited too.
+    pub(crate) fn inviter(&self, transport: Transport) -> Arc<ClientConfig> {
+        with_protocol(&self.inviter, transport)
     }
+
+    pub(crate) fn server(&self, transport: Transport) -> Arc<ServerConfig> {
+        spoken(&self.server, transport)
+    }
+}
+
+/// What a node shows that has no certificate of its cluster yet, and whom it believes.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting(Arc<ServerConfig>);
+
+impl Waiting {
+    pub(crate) fn new(token: &JoinToken) -> Result<Self, AuthorityError> {
+        waiting::server(token).map(|config| Self(Arc::new(config)))
+    }
+
+    pub(crate) fn server(&self, transport: Transport) -> Arc<ServerConfig> {
+        spoken(&self.0, transport)
+    }
+}
+
+fn spoken(config: &ServerConfig, transport: Transport) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![protocol(transport)];
+    Arc::new(config)
+}
+
+/// A resumed session would skip the certificate, and with it the look at revocations.
+fn without_sessions(mut config: ServerConfig) -> ServerConfig {
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config
 }
 
 /// For first contact: no certificate of one's own, and a pin to know the cluster by.
 pub(crate) fn pinned_client(trust: Trust, transport: Transport) -> Arc<ClientConfig> {
-    let config = without_resumption(client_builder(trust).with_no_client_auth());
+    let config = without_resumption(client_builder(trust, false).with_no_client_auth());
     with_protocol(&config, transport)
 }
 
@@ -167,6 +220,7 @@ fn key(certificate: &NodeCertificate) -> PrivateKeyDer<'static> {
 
 fn client_builder(
     trust: Trust,
+    waiting: bool,
 ) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
@@ -174,7 +228,7 @@ fn client_builder(
         .with_protocol_versions(&[&TLS13])
         .expect("the provider has TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { trust, algorithms }))
+        .with_custom_certificate_verifier(Arc::new(Verifier { trust, waiting, algorithms }))
 }
 
 fn without_resumption(mut config: ClientConfig) -> ClientConfig {
@@ -187,12 +241,20 @@ fn without_resumption(mut config: ClientConfig) -> ClientConfig {
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    /// Whether nodes are let pass that wait to be invited.
+    waiting: bool,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// The CA with this pin, of those that came along.
+fn pinned(shown: &[CertificateDer<'_>], pin: &[u8; 32]) -> Result<RootCertStore, WrongPeer> {
+    let ca = shown.iter().find(|ca| pin_of(ca).is_ok_and(|its| its == *pin));
+    roots(&[ca.ok_or(WrongPeer::Pin)?]).map_err(|_unusable| WrongPeer::Pin)
 }
 
 /// A valid certificate of somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WrongServer {
+pub(crate) enum WrongPeer {
     #[error("its CA is not the one that the token names")]
     Pin,
     #[error("its certificate names no node of a remuda cluster")]
@@ -203,8 +265,8 @@ pub(crate) enum WrongServer {
     Role,
 }
 
-impl From<WrongServer> for Error {
-    fn from(wrong: WrongServer) -> Self {
+impl From<WrongPeer> for Error {
+    fn from(wrong: WrongPeer) -> Self {
         TlsCertificateError::Other(OtherError(Arc::new(wrong))).into()
     }
 }
@@ -218,13 +280,15 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // That it has the key is proved all the same, and who it is by the handshake proper.
+        if self.waiting && waiting::waits_for(end_entity).is_some() {
+            return Ok(ServerCertVerified::assertion());
+        }
         let found;
         let (roots, cluster) = match &self.trust {
             Trust::Ca { cluster, roots } => (&**roots, Some(cluster)),
             Trust::Pin { cluster, pin } => {
-                let pinned = |ca: &&CertificateDer<'_>| pin_of(ca).is_ok_and(|its| its == *pin);
-                let ca = intermediates.iter().find(pinned).ok_or(WrongServer::Pin)?;
-                found = roots(&[ca]).map_err(|_unusable| WrongServer::Pin)?;
+                found = pinned(intermediates, pin)?;
                 (&found, cluster.as_ref())
             }
         };
@@ -236,13 +300,13 @@ impl ServerCertVerifier for Verifier {
             now,
             self.algorithms.all,
         )?;
-        let claim = CertificateFacts::read(end_entity).map_err(|_other| WrongServer::NoNode)?.claim;
+        let claim = CertificateFacts::read(end_entity).map_err(|_other| WrongPeer::NoNode)?.claim;
         if cluster.is_some_and(|cluster| claim.cluster != *cluster) {
-            return Err(WrongServer::Cluster.into());
+            return Err(WrongPeer::Cluster.into());
         }
         // Whoever knows only a pin gives away a token or takes credentials: from a control node.
         if matches!(self.trust, Trust::Pin { .. }) && claim.role != Role::Control {
-            return Err(WrongServer::Role.into());
+            return Err(WrongPeer::Role.into());
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -8,6 +8,9 @@
 //!   ◀───────────────────  Ok { mac } | Refused
 //! ```
 //!
+//! A node that waits to be invited is the client of the control node that dialled it, after an
+//! [`invitation`]; its proofs are made for that direction only.
+//!
 //! Both proofs are HMACs over one [`Transcript`], which holds everything that both sides said and
 //! the binding of the TLS channel that carried it; so a proof is good for one connection only.
 //! [`Client`] and [`Server`] are pure: frames go in, effects come out. Time limits, delays before
@@ -25,7 +28,7 @@ pub use claim::{Claim, ParseClaimError};
 pub use client::{Client, ClientConfig, ClientEffect, ClientError, Proof};
 pub use message::{
     AuthInit, Bearer, Credential, FrameError, FromClient, FromServer, Hello, MAX_FRAME, Method,
-    Opening, Refusal, frame, frame_length,
+    Opening, Refusal, frame, frame_length, invitation, read_invitation,
 };
 pub use proof::{CHANNEL_BINDING_LABEL, Transcript};
 pub use secret::{ITERATIONS, Kdf, KdfError, Key, MAX_ITERATIONS, MIN_ITERATIONS, Secret};

@@ -177,6 +177,7 @@ impl Raw {
             nonce,
             proof,
             server: Some(self.node.clone()),
+            invited: false,
         }
     }
 }

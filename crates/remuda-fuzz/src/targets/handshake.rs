@@ -7,7 +7,7 @@ use remuda_link::{Authority, CertificateFacts, Secret};
 use remuda_model::{Generation, NodeId, Role, Transport};
 use remuda_wire::handshake::{
     Client, ClientConfig, ClientEffect, Grant, Proof, Server, ServerConfig, ServerEffect,
-    ServerInput, frame_length,
+    ServerInput, frame_length, invitation, read_invitation,
 };
 
 use super::samples;
@@ -30,6 +30,7 @@ fn server_config() -> ServerConfig {
         nonce: [1; 32],
         client: None,
         accepts_bearer: true,
+        invites: false,
     }
 }
 
@@ -47,6 +48,7 @@ fn client_config() -> ClientConfig {
         nonce: [2; 32],
         proof: Proof::Secret(Secret::random_key([9; 32])),
         server: None,
+        invited: false,
     }
 }
 
@@ -94,6 +96,7 @@ pub(super) fn server(input: &[u8]) {
 pub(super) fn client(input: &[u8]) {
     let (mut client, _hello) = Client::start(client_config());
     for body in bodies(input) {
+        drop(read_invitation(body));
         for effect in client.handle(body) {
             // Without the secret nobody passes for the server.
             assert!(!matches!(effect, ClientEffect::Done(_)) || is_honest(input));
@@ -136,7 +139,7 @@ pub(super) fn server_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(super) fn client_seeds() -> Vec<Vec<u8>> {
-    vec![honest().1.clone()]
+    vec![honest().1.clone(), invitation(&[2, 1], "0.1.0").to_vec()]
 }
 
 fn authority() -> &'static Authority {

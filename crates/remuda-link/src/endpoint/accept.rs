@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Inner, Upgraded, dial::peer, error::ListenError};
+use super::{Inner, Upgraded, dial::peer, error::ListenError, waiting};
 use crate::{
     Link, MuxConfig, Peer, Side,
     handshake::{HandshakeError, Judge, as_server, clock, random},
@@ -30,7 +30,7 @@ use crate::{
 /// How long an accepted link waits for somebody to take it.
 const HAND_OVER: Duration = Duration::from_secs(10);
 /// How long a refused QUIC connection stays, for the other side to read the refusal.
-const LEAVE: Duration = Duration::from_secs(1);
+pub(super) const LEAVE: Duration = Duration::from_secs(1);
 
 /// Boxed here, so that all transports are compiled once, with this crate.
 pub(super) fn listen<'a>(
@@ -42,6 +42,9 @@ pub(super) fn listen<'a>(
 
 async fn bind(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError> {
     let bind_error = |source| ListenError::Bind { url: url.clone(), source };
+    if inner.waiting.is_some() && !url.transport.is_encrypted() {
+        return Err(ListenError::Unencrypted { url: url.clone() });
+    }
     if url.transport == Transport::Mem {
         let listener = mem::Listener::bind(url.port).map_err(bind_error)?;
         let real = LinkUrl { port: listener.port(), ..url.clone() };
@@ -54,7 +57,7 @@ async fn bind(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError>
         .map_err(|source| ListenError::Resolve { url: url.clone(), source })?;
     check(inner, url, &addresses)?;
     let port = if url.transport == Transport::Quic {
-        let tls = inner.state().tls.map(|tls| tls.server(Transport::Quic));
+        let tls = inner.server_tls(Transport::Quic);
         let tls = tls.ok_or_else(|| ListenError::NoCertificate { url: url.clone() })?;
         let listener = quic::Listener::bind(&addresses, tls).map_err(bind_error)?;
         let port = listener.port().map_err(bind_error)?;
@@ -79,7 +82,7 @@ async fn bind(inner: &Arc<Inner>, url: &LinkUrl) -> Result<LinkUrl, ListenError>
 
 fn check(inner: &Inner, url: &LinkUrl, addresses: &[SocketAddr]) -> Result<(), ListenError> {
     let is_local = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
-    if url.transport.is_encrypted() && inner.state().tls.is_none() {
+    if url.transport.is_encrypted() && inner.server_tls(url.transport).is_none() {
         return Err(ListenError::NoCertificate { url: url.clone() });
     }
     if is_local {
@@ -148,7 +151,7 @@ async fn accept_tcp(inner: Arc<Inner>, listener: TcpListener, url: LinkUrl) {
             tracing::debug!(%url, %remote, "too many connections that have not authenticated");
             continue;
         };
-        let tls = inner.state().tls.map(|tls| tls.server(url.transport));
+        let tls = inner.server_tls(url.transport);
         let url = url.clone();
         let stranger = Stranger::new(&inner, url.transport, source, place);
         let carry = async move { carry(stream, remote, tls, &url).await };
@@ -186,7 +189,7 @@ async fn accept_quic(inner: Arc<Inner>, listener: quic::Listener) {
             continue;
         }
         let source = Source::from(incoming.remote_address().ip());
-        let tls = inner.state().tls.map(|tls| tls.server(Transport::Quic));
+        let tls = inner.server_tls(Transport::Quic);
         let (Some(place), Some(tls)) = (inner.gate.enter(source), tls) else {
             incoming.refuse();
             continue;
@@ -212,7 +215,7 @@ pub(super) async fn upgraded(inner: &Arc<Inner>, io: impl Io + 'static, upgraded
             None => Channel::default(),
             Some((binding, certificate)) => {
                 let facts = certificate.map(|der| CertificateFacts::read(&der));
-                Channel { binding, peer: facts.transpose().ok()? }
+                Channel { binding, peer: facts.transpose().ok()?, waits_for: None }
             }
         };
         let remote = upgraded.remote.to_string();
@@ -231,6 +234,25 @@ impl Inner {
         };
         let mut links = self.peer_links.lock().unwrap_or_else(PoisonError::into_inner);
         links.enter(peer.role, peer.node.clone(), link.watch(), max)
+    }
+
+    /// What listeners show, and whom they believe; `None` without a certificate.
+    fn server_tls(&self, transport: Transport) -> Option<Arc<rustls::ServerConfig>> {
+        match &self.waiting {
+            Some(waiting) => Some(waiting.tls.server(transport)),
+            None => self.state().tls.map(|tls| tls.server(transport)),
+        }
+    }
+
+    /// Ends a link that may only join and is not used for that in time.
+    pub(super) fn end_in_time(&self, link: &Link) {
+        let (joining, limit) = (link.clone(), self.limits.join);
+        let end = async move {
+            if timeout(limit, joining.closed()).await.is_err() {
+                joining.close("too slow to join");
+            }
+        };
+        self.supervisor.spawn("joining", until_stopped(self, end));
     }
 }
 
@@ -291,13 +313,7 @@ impl Stranger {
             return;
         }
         if link.peer().may_only_join() {
-            let (joining, limit) = (link.clone(), inner.limits.join);
-            let end = async move {
-                if timeout(limit, joining.closed()).await.is_err() {
-                    joining.close("too slow to join");
-                }
-            };
-            inner.supervisor.spawn("joining", until_stopped(&inner, end));
+            inner.end_in_time(&link);
         }
         if timeout(HAND_OVER, inner.accepted.send(link.clone()))
             .await
@@ -318,6 +334,10 @@ impl Stranger {
     where
         IO: AsyncRead + AsyncWrite + Send + Unpin,
     {
+        if let Some(waiting) = &self.inner.waiting {
+            let carried = (io, channel, remote);
+            return waiting::authenticate(&self.inner, waiting, self.transport, carried).await;
+        }
         let state = self.inner.state();
         let own = state.tls.as_ref().filter(|_| self.transport.is_encrypted());
         let issuers: Vec<_> = (channel.peer.iter().map(|facts| facts.issuer.clone()))
@@ -336,6 +356,7 @@ impl Stranger {
             nonce: random(),
             client: channel.peer.as_ref().map(|facts| facts.claim.clone()),
             accepts_bearer: self.transport.is_encrypted() || is_local,
+            invites: false,
         };
         let protocols = state.release.protocols();
         let decision = Decision {
@@ -371,12 +392,12 @@ impl Stranger {
 }
 
 /// What the admission and the limits say about one stranger.
-struct Decision<'a> {
-    inner: &'a Inner,
-    transport: Transport,
-    source: Source,
-    serial: Option<&'a [u8]>,
-    remote: &'a str,
+pub(super) struct Decision<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) transport: Transport,
+    pub(super) source: Source,
+    pub(super) serial: Option<&'a [u8]>,
+    pub(super) remote: &'a str,
 }
 
 impl Decision<'_> {

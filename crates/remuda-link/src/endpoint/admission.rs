@@ -5,7 +5,7 @@ use remuda_wire::handshake::Secret;
 
 use crate::Peer;
 
-/// Decides about those who dial this node. Called within the handshake: must not block.
+/// Decides about those who dial this node, and those whom it invites. Called within the handshake: must not block.
 pub trait Admission: Send + Sync {
     /// The secret that a node of this role proves; `None` when it cannot join here.
     fn join_secret(&self, role: Role) -> Option<Secret>;

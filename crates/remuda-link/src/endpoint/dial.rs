@@ -14,14 +14,15 @@ use tokio::net::TcpStream;
 
 use super::{
     Inner,
-    admission::Admission,
+    accept::LEAVE,
     error::{DialCause, DialError},
+    invite::invite,
 };
 use crate::{
     KeyId, Link, MuxConfig, Peer, Side,
     handshake::{HandshakeError, as_client, clock, random},
     metrics, quic,
-    tls::Channel,
+    tls::{Channel, Tls},
     transport::{Connected, mem, proxy::Proxy, resolve, sctp, tcp, ws},
 };
 
@@ -47,10 +48,19 @@ pub(crate) struct Caller {
     pub(crate) release: Release,
 }
 
+/// How an endpoint dials, besides the usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// From this address of the machine.
+    pub(super) source: Option<IpAddr>,
+    /// Whether a node may join that waits there to be invited.
+    pub(super) invites: bool,
+}
+
 pub(super) async fn from_endpoint(
     inner: &Inner,
     url: &LinkUrl,
-    source: Option<IpAddr>,
+    how: How,
 ) -> Result<Link, DialError> {
     let state = inner.state();
     let fail = |cause| DialError { url: url.clone(), cause };
@@ -59,7 +69,8 @@ pub(super) async fn from_endpoint(
         Transport::Tls | Transport::Wss | Transport::Quic => {
             let tls = state.tls.as_ref().ok_or_else(|| fail(DialCause::NoCertificate))?;
             issuer = Some(tls.issuer.clone());
-            (Proof::Certificate, Some(tls.client(url.transport)))
+            let show = if how.invites { Tls::inviter } else { Tls::client };
+            (Proof::Certificate, Some(show(tls, url.transport)))
         }
         Transport::Tcp | Transport::Ws | Transport::Sctp => {
             let secret = inner.secret.clone().ok_or_else(|| fail(DialCause::NoSecret))?;
@@ -77,21 +88,21 @@ pub(super) async fn from_endpoint(
         tls,
         issuer,
         allow_plaintext: inner.allow_plaintext,
-        source,
+        source: how.source,
         proxy: state.proxy,
         release: state.release,
     };
-    call(caller, url, inner.limits.dial, Some(&*inner.admission)).await
+    call(caller, url, inner.limits.dial, Some(inner)).await
 }
 
-/// Connects and authenticates within the limit.
+/// Connects and authenticates within the limit; `home` is the endpoint that dials, if it is one.
 pub(crate) async fn call(
     caller: Caller,
     url: &LinkUrl,
     limit: Duration,
-    admission: Option<&dyn Admission>,
+    home: Option<&Inner>,
 ) -> Result<Link, DialError> {
-    let attempt = connect(caller, url, admission);
+    let attempt = connect(caller, url, home);
     let outcome = tokio::time::timeout(limit, attempt).await;
     outcome
         .unwrap_or(Err(DialCause::TimedOut { limit }))
@@ -103,32 +114,35 @@ pub(crate) async fn call(
 fn connect<'a>(
     caller: Caller,
     url: &'a LinkUrl,
-    admission: Option<&'a dyn Admission>,
+    home: Option<&'a Inner>,
 ) -> BoxFuture<'a, Result<Link, DialCause>> {
-    Box::pin(link(caller, url, admission))
+    Box::pin(link(caller, url, home))
 }
 
-async fn link(
-    caller: Caller,
-    url: &LinkUrl,
-    admission: Option<&dyn Admission>,
-) -> Result<Link, DialCause> {
+async fn link(caller: Caller, url: &LinkUrl, home: Option<&Inner>) -> Result<Link, DialCause> {
     if url.transport == Transport::Quic {
         let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
         let addresses = resolve(&url.host, url.port).await.map_err(DialCause::Resolve)?;
         let (connection, channel) = quic::connect(&addresses, tls).await?;
+        check_cluster(&caller, &channel)?;
         let remote = connection.remote();
         let mut io = connection.open_handshake().await.map_err(DialCause::Lost)?;
-        let peer = authenticate(caller, url, &channel, remote, &mut io, admission).await;
+        let peer = authenticate(caller, url, (&mut io, &channel, remote), home).await;
+        if let Err(DialCause::NotAdmitted(_)) = &peer {
+            connection.gone(LEAVE).await;
+        }
         let peer = peer.map_err(|cause| match cause {
-            DialCause::Lost(error) if connection.ended_by_tls() => DialCause::Tls(error),
+            DialCause::Lost(error) if connection.ended_by_tls() => {
+                let cause = DialCause::Tls(error);
+                if channel.waits_for.is_some() { of_waiting(cause) } else { cause }
+            }
             cause => cause,
         })?;
         return Ok(Link::quic(connection.start(io), peer));
     }
     let mut connected = carry(&caller, url).await?;
     let Connected { io, channel, remote, .. } = &mut connected;
-    let peer = authenticate(caller, url, channel, remote.clone(), io, admission).await?;
+    let peer = authenticate(caller, url, (io, channel, remote.clone()), home).await?;
     Ok(Link::start_mux(connected.io, Side::Dialer, peer, MuxConfig::default()))
 }
 
@@ -171,12 +185,26 @@ async fn encrypt(
     remote: SocketAddr,
 ) -> Result<Connected, DialCause> {
     let tls = caller.tls.clone().ok_or(DialCause::NoCertificate)?;
-    tcp::tls_client(stream, remote, tls).await.map_err(tls_or_lost)
+    let connected = tcp::tls_client(stream, remote, tls).await.map_err(tls_or_lost)?;
+    check_cluster(caller, &connected.channel)?;
+    Ok(connected)
+}
+
+/// A node that waits says for which cluster, so that a mistake gets a name.
+fn check_cluster(caller: &Caller, channel: &Channel) -> Result<(), DialCause> {
+    match (&caller.cluster, &channel.waits_for) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            Err(DialCause::WaitsFor { ours: ours.clone(), theirs: theirs.clone() })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn upgrade(connected: Connected, url: &LinkUrl) -> Result<Connected, DialCause> {
+    let is_waiting = connected.channel.waits_for.is_some();
     ws::client(connected, url).await.map_err(|error| match error {
         // With TLS 1.3, a server that rejects the client's certificate says so only now.
+        ws::Error::Io(error) if is_waiting => of_waiting(tls_or_lost(error)),
         ws::Error::Io(error) => tls_or_lost(error),
         ws::Error::Protocol(ws::ProtocolError::HandshakeIncomplete) => {
             DialCause::Lost(io::ErrorKind::UnexpectedEof.into())
@@ -187,8 +215,16 @@ async fn upgrade(connected: Connected, url: &LinkUrl) -> Result<Connected, DialC
 
 /// A connection that breaks off says nothing about certificates: a door that is full closes it as
 /// well, and so does a process that ends.
-fn tls_or_lost(error: io::Error) -> DialCause {
+pub(super) fn tls_or_lost(error: io::Error) -> DialCause {
     if is_tls(&error) { DialCause::Tls(error) } else { DialCause::Lost(error) }
+}
+
+/// Of a node that waits it is known what it does not like.
+pub(super) fn of_waiting(cause: DialCause) -> DialCause {
+    match cause {
+        DialCause::Tls(error) => DialCause::NotBelieved(error),
+        cause => cause,
+    }
 }
 
 fn is_tls(error: &io::Error) -> bool {
@@ -205,16 +241,17 @@ fn refused_or(error: io::Error) -> DialCause {
 async fn authenticate<IO>(
     caller: Caller,
     url: &LinkUrl,
-    channel: &Channel,
-    remote: String,
-    io: &mut IO,
-    admission: Option<&dyn Admission>,
+    (io, channel, remote): (&mut IO, &Channel, String),
+    home: Option<&Inner>,
 ) -> Result<Peer, DialCause>
 where
     IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
 {
-    if let (Some(facts), Some(admission)) = (&channel.peer, admission)
-        && admission.is_revoked(&facts.claim.node, &facts.serial)
+    if let (Some(_), Some(home)) = (&channel.waits_for, home) {
+        return invite(home, caller, url, (io, channel, remote)).await;
+    }
+    if let (Some(facts), Some(home)) = (&channel.peer, home)
+        && home.admission.is_revoked(&facts.claim.node, &facts.serial)
     {
         return Err(DialCause::Revoked);
     }
@@ -231,6 +268,7 @@ where
         nonce: random(),
         proof: caller.proof,
         server: channel.peer.as_ref().map(|facts| facts.claim.clone()),
+        invited: false,
     };
     let protocols = caller.release.protocols();
     let server = as_client(io, config, protocols).await.map_err(|error| match error {

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use remuda_model::{Chain, ErrorKind, Failure, LinkUrl};
+use remuda_model::{Chain, ClusterId, ErrorKind, Failure, LinkUrl};
 use remuda_wire::handshake::{ClientError, Refusal};
 
 /// An address cannot be listened on.
@@ -38,6 +38,12 @@ pub enum ListenError {
         /// The address.
         url: LinkUrl,
     },
+    /// Nobody joins where others could read and change what is said.
+    #[error("{url} is not encrypted, and this node has yet to join")]
+    Unencrypted {
+        /// The address.
+        url: LinkUrl,
+    },
     /// The password is everybody's first guess.
     #[error("the cluster's password is too weak for {url}")]
     WeakPassword {
@@ -62,6 +68,7 @@ impl ListenError {
                 "use transport tls, quic or wss, or listen on 127.0.0.1; allow_plaintext permits it"
             }
             Self::NoCertificate { .. } => "join a cluster first; the listener can be added then",
+            Self::Unencrypted { .. } => "wait to be invited over tls, quic or wss",
             Self::WeakPassword { .. } => {
                 "use a join token, or a password of at least 12 characters that nobody guesses"
             }
@@ -128,6 +135,20 @@ pub enum DialCause {
     /// The certificate of the other side was revoked.
     #[error("the certificate of the other side was revoked")]
     Revoked,
+    /// A node waits there to be invited, and for another cluster.
+    #[error("the node there waits for cluster {theirs}, not {ours}")]
+    WaitsFor {
+        /// The one of this node.
+        ours: ClusterId,
+        /// The one that its token names.
+        theirs: ClusterId,
+    },
+    /// A node waits there that does not take this one for a control node of its cluster.
+    #[error("the node that waits there does not believe this control node")]
+    NotBelieved(#[source] io::Error),
+    /// A node waits there that may not join.
+    #[error("the node that waits there was refused: {0}")]
+    NotAdmitted(Refusal),
     /// The handshake failed, or the other side refused.
     #[error(transparent)]
     Handshake(#[from] ClientError),
@@ -149,7 +170,10 @@ impl DialError {
             | DialCause::NoSecret
             | DialCause::NoPin
             | DialCause::Tls(_)
+            | DialCause::NotBelieved(_)
             | DialCause::Revoked => ErrorKind::Unauthenticated,
+            DialCause::WaitsFor { .. } => ErrorKind::Forbidden,
+            DialCause::NotAdmitted(refusal) => refusal.kind(),
             DialCause::Handshake(error) => error.kind(),
         }
     }
@@ -166,7 +190,9 @@ impl DialError {
             DialCause::NoCertificate => "no_certificate",
             DialCause::NoSecret => "no_secret",
             DialCause::NoPin => "no_pin",
-            DialCause::Tls(_) => "tls",
+            DialCause::Tls(_) | DialCause::NotBelieved(_) => "tls",
+            DialCause::WaitsFor { .. } => "cluster_mismatch",
+            DialCause::NotAdmitted(refusal) => refusal.code(),
             DialCause::WebSocket(_) => "websocket",
             DialCause::Lost(_) => "lost",
             DialCause::Revoked => "revoked",
@@ -195,6 +221,12 @@ impl DialError {
                 "the node there belongs to another cluster, its certificate has expired, or \
                  somebody sits in between"
             }
+            DialCause::WaitsFor { .. } => "start that node with a join token of this cluster",
+            DialCause::NotBelieved(_) | DialCause::NotAdmitted(Refusal::AuthFailed) => {
+                "its token may be older than the cluster's: start that node with the one that \
+                 `remuda cluster join-token worker` prints now"
+            }
+            DialCause::NotAdmitted(refusal) => return refusal.hint(),
             DialCause::WebSocket(_) => "check the path, and whether a proxy passes upgrades on",
             DialCause::Lost(_) => {
                 "too many connections may wait there, or it speaks another transport"

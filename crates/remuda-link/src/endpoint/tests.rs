@@ -8,3 +8,4 @@ mod rotation;
 mod support;
 mod trust;
 mod versions;
+mod waiting;

@@ -26,7 +26,7 @@ pub struct Peer {
     pub addresses: Vec<LinkUrl>,
     /// Whether this side dialled.
     pub dialled: bool,
-    /// How the dialling side proved itself.
+    /// How the dialling side proved itself, or the one that was invited.
     pub authenticated_by: Method,
     /// The CAs on which the link rests: those that have signed the certificates of both sides;
     /// none without TLS.

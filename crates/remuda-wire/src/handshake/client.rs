@@ -42,6 +42,8 @@ pub struct ClientConfig {
     pub proof: Proof,
     /// Who the server's certificate says it is; `None` without TLS.
     pub server: Option<Claim>,
+    /// Whether the server dialled, because this side waited to be invited.
+    pub invited: bool,
 }
 
 /// How the dialling side proves itself.
@@ -286,6 +288,10 @@ impl Client {
         if config.transport.is_encrypted() && config.server.as_ref() != Some(&says) {
             return Err(ClientError::Impostor { node: init.node });
         }
+        // Credentials are taken from control nodes only.
+        if config.invited && init.role != Role::Control {
+            return Err(ClientError::Impostor { node: init.node });
+        }
         init.kdf.check().map_err(ClientError::Kdf)?;
         let (key, kdf) = match &config.proof {
             Proof::Secret(secret) => (secret.key().clone(), secret.kdf().clone()),
@@ -305,6 +311,7 @@ impl Client {
             effects.push(ClientEffect::Warn(Warning::ClockSkew { node, skew_ms }));
         }
         let transcript = Transcript {
+            invited: config.invited,
             version: init.version,
             transport: config.transport,
             cluster: init.cluster.as_str(),

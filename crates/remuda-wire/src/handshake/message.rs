@@ -34,6 +34,18 @@ impl Opening {
     }
 }
 
+/// What a control node says first to a node that it has dialled and that waits to be invited: which
+/// versions it speaks, in an [`Opening`]. The waiting node is the client from there on.
+pub fn invitation(versions: &[u16], build: &str) -> Bytes {
+    framed(&Opening::new(versions, build))
+}
+
+/// Reads an [`invitation`]; `None` when it is something else. What follows the opening is for later
+/// versions.
+pub fn read_invitation(body: &[u8]) -> Option<Opening> {
+    read_opening(body).map(|(opening, _rest)| opening)
+}
+
 /// How the client means to prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {

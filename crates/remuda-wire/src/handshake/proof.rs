@@ -12,10 +12,15 @@ pub const CHANNEL_BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
 
 const CLIENT: &[u8] = b"remuda-auth-1/client";
 const SERVER: &[u8] = b"remuda-auth-1/server";
+const INVITED_CLIENT: &[u8] = b"remuda-invite-1/client";
+const INVITED_SERVER: &[u8] = b"remuda-invite-1/server";
 
 /// Everything that both sides must have seen alike for a proof to hold.
 #[derive(Clone, Debug)]
 pub struct Transcript<'a> {
+    /// Whether the server dialled, because the client waited to be invited. A proof of one
+    /// direction is worth nothing in the other.
+    pub invited: bool,
     /// The protocol version that was agreed.
     pub version: u16,
     /// What carries the bytes.
@@ -70,12 +75,14 @@ impl Transcript<'_> {
 
     /// What the client shows.
     pub fn client_proof(&self, key: &Key) -> [u8; 32] {
-        mac(key, CLIENT, &self.digest())
+        let side = if self.invited { INVITED_CLIENT } else { CLIENT };
+        mac(key, side, &self.digest())
     }
 
     /// What the server shows.
     pub fn server_proof(&self, key: &Key) -> [u8; 32] {
-        mac(key, SERVER, &self.digest())
+        let side = if self.invited { INVITED_SERVER } else { SERVER };
+        mac(key, side, &self.digest())
     }
 }
 
@@ -124,6 +131,7 @@ mod tests {
             "d4e95b50d1b4d6d8e3e0de8dc63c14f09657202cec3bd13a6ee81bcbd1007c5c"
         );
         let transcript = Transcript {
+            invited: false,
             version: 1,
             transport: Transport::Tls,
             cluster: "test",
@@ -153,6 +161,7 @@ mod tests {
     fn every_part_of_the_transcript_counts() {
         let base_nonce = counting(0);
         let base = Transcript {
+            invited: false,
             version: 1,
             transport: Transport::Tls,
             cluster: "c",
@@ -182,5 +191,41 @@ mod tests {
         digests.sort_unstable();
         digests.dedup();
         assert_eq!(digests.len(), count);
+    }
+
+    #[test]
+    fn no_proof_holds_for_another_side_or_direction() {
+        let transcript = Transcript {
+            invited: false,
+            version: 1,
+            transport: Transport::Tls,
+            cluster: "c",
+            role: Role::Worker,
+            client: "w-1",
+            server: "ctl-1",
+            client_nonce: &counting(0),
+            server_nonce: &counting(0x20),
+            kdf: &Kdf::None,
+            binding: &counting(0x40),
+        };
+        let invited = Transcript { invited: true, ..transcript.clone() };
+        assert_eq!(transcript.digest(), invited.digest(), "the keyed part tells them apart");
+        let key = Key::new([9; 32]);
+        let mut proofs = [
+            transcript.client_proof(&key),
+            transcript.server_proof(&key),
+            invited.client_proof(&key),
+            invited.server_proof(&key),
+        ];
+        assert_eq!(
+            hex(&proofs[2]),
+            "c2f21ddb126300f37d60a093737aa9270740c016a5fb7e8bc924f75de4302bee"
+        );
+        assert_eq!(
+            hex(&proofs[3]),
+            "8d288252c87fd1c0537d45b8d455ac73c5e842a2f0be5d343202bfc8eff7f035"
+        );
+        proofs.sort_unstable();
+        assert!(proofs.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

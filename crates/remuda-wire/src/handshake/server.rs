@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub client: Option<Claim>,
     /// Whether API tokens may travel on this connection: encrypted, or on loopback.
     pub accepts_bearer: bool,
+    /// Whether this side dialled, to invite a node that waits: it may join and nothing else.
+    pub invites: bool,
 }
 
 /// What happens to the dialled side.
@@ -169,6 +171,9 @@ impl Server {
         if (method == Method::Bearer) != (hello.role == Role::Client) {
             return Err(Refusal::AuthFailed);
         }
+        if config.invites && method != Method::Secret {
+            return Err(Refusal::AuthFailed);
+        }
         if hello.cluster.is_none() && method != Method::Bearer {
             return Err(Refusal::ClusterMismatch);
         }
@@ -231,6 +236,7 @@ impl Server {
             (_, _) => return Err(Refusal::AuthFailed),
         };
         let transcript = Transcript {
+            invited: config.invites,
             version,
             transport: config.transport,
             cluster: config.cluster.as_str(),

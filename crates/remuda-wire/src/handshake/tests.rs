@@ -42,6 +42,7 @@ fn client_config() -> ClientConfig {
         nonce: [1; 32],
         proof: Proof::Secret(secret()),
         server: Some(claim(Role::Control, "ctl-1")),
+        invited: false,
     }
 }
 
@@ -59,6 +60,7 @@ fn server_config() -> ServerConfig {
         nonce: [2; 32],
         client: None,
         accepts_bearer: true,
+        invites: false,
     }
 }
 
@@ -290,6 +292,101 @@ fn reflection_is_refused_on_both_sides() {
         }
     });
     assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::NotProved));
+}
+
+/// A node that waits, and the control node that has dialled it.
+fn invited() -> (ClientConfig, ServerConfig) {
+    let waiting = ClientConfig { invited: true, ..client_config() };
+    (waiting, ServerConfig { invites: true, ..server_config() })
+}
+
+#[test]
+fn a_node_that_is_invited_proves_the_secret_as_one_that_dials() {
+    let (waiting, control) = invited();
+    let Outcome::Open { at_client, at_server, .. } = run(waiting, control, secret_grant()) else {
+        panic!("not open")
+    };
+    assert_eq!((at_client.node.as_str(), at_client.role), ("ctl-1", Role::Control));
+    assert_eq!((at_server.node.as_str(), at_server.method), ("w-1", Method::Secret));
+    let (waiting, control) = invited();
+    let wrong = Grant::Secret(Secret::random_key([8; 32]));
+    assert_eq!(run(waiting, control, wrong).refusal(), &Refusal::AuthFailed);
+}
+
+#[test]
+fn a_proof_of_one_direction_is_worth_nothing_in_the_other() {
+    let (waiting, control) = invited();
+    let dialled = run(client_config(), control, secret_grant());
+    assert_eq!(dialled.refusal(), &Refusal::AuthFailed);
+    let dialling = run(waiting, server_config(), secret_grant());
+    assert_eq!(dialling.refusal(), &Refusal::AuthFailed);
+}
+
+#[test]
+fn a_recorded_invitation_is_worth_nothing_later() {
+    let decisions = Decisions { grant: Ok(secret_grant()), admitted: Ok(()) };
+    let mut recorded = Vec::new();
+    let (waiting, control) = invited();
+    play(waiting.clone(), control.clone(), &decisions, |_turn, bytes| {
+        recorded.push(bytes.clone());
+        bytes
+    });
+    // The waiting node's words, to another challenge of the control node.
+    let mut server = Server::new(ServerConfig { nonce: [3; 32], ..control });
+    drop(server.handle(ServerInput::Frame(&recorded[0])));
+    drop(server.handle(ServerInput::Authorized(Ok(secret_grant()))));
+    let effects = server.handle(ServerInput::Frame(&recorded[2]));
+    assert!(matches!(&effects[..], [ServerEffect::Refuse(Refusal::AuthFailed, _)]), "{effects:?}");
+    // The control node's words, to another challenge of the waiting node.
+    let (mut client, _) = Client::start(ClientConfig { nonce: [4; 32], ..waiting });
+    drop(client.handle(&recorded[1]));
+    let effects = client.handle(&recorded[3]);
+    assert_eq!(effects, [ClientEffect::Fail(ClientError::NotProved)]);
+}
+
+#[test]
+fn an_invitation_is_bound_to_its_channel_and_to_who_knows_the_secret() {
+    let (waiting, control) = invited();
+    let relayed = ServerConfig { binding: [6; 32], ..control.clone() };
+    let refused = run(waiting.clone(), relayed, secret_grant());
+    assert_eq!(refused.refusal(), &Refusal::AuthFailed);
+    // Somebody who invites and says yes to everything.
+    let decisions = Decisions { grant: Ok(secret_grant()), admitted: Ok(()) };
+    let outcome = play(waiting, control, &decisions, |turn, bytes| match turn {
+        3 => body(&framed(&FromServer::Ok { mac: [0; 32] })).to_vec(),
+        _ => bytes,
+    });
+    assert_eq!(outcome, Outcome::ClientGaveUp(ClientError::NotProved));
+}
+
+#[test]
+fn nobody_is_invited_but_by_a_control_node_and_to_join() {
+    let (waiting, control) = invited();
+    let worker = ServerConfig { role: Role::Worker, ..control.clone() };
+    let shown = ClientConfig { server: Some(claim(Role::Worker, "ctl-1")), ..waiting.clone() };
+    let error = ClientError::Impostor { node: node("ctl-1") };
+    assert_eq!(run(shown, worker, secret_grant()), Outcome::ClientGaveUp(error));
+    // What an invited node shows besides the secret does not count.
+    let certified = ServerConfig { client: Some(claim(Role::Worker, "w-1")), ..control.clone() };
+    let client = ClientConfig { proof: Proof::Certificate, ..waiting.clone() };
+    assert_eq!(run(client, certified, Grant::Certificate).refusal(), &Refusal::AuthFailed);
+    let bearer = Proof::Bearer(Bearer::new("t"));
+    let client = ClientConfig { proof: bearer, role: Role::Client, ..waiting };
+    let refused = run(client, control, Grant::Bearer(node("t")));
+    assert_eq!(refused.refusal(), &Refusal::AuthFailed);
+}
+
+#[test]
+fn the_bytes_of_an_invitation() {
+    let frame = invitation(&[2, 1], "1.2.3");
+    expect!["0000000d726d646102020105312e322e33"].assert_eq(&hex(&frame));
+    let expected = Opening::new(&[2, 1], "1.2.3");
+    assert_eq!(read_invitation(body(&frame)), Some(expected.clone()));
+    let longer = [body(&frame), b"of a later version"].concat();
+    assert_eq!(read_invitation(&longer), Some(expected));
+    for other in [&b""[..], b"rmd", b"GET / HTTP/1.1", &body(&frame)[..7]] {
+        assert_eq!(read_invitation(other), None);
+    }
 }
 
 #[test]

@@ -184,14 +184,14 @@ impl TestNode {
                 let _gone = stream.finish_with(encode(&answer)).await;
             }
         });
-        let routes = supervisor.clone();
+        let (routes, serving) = (supervisor.clone(), router.clone());
         supervisor.spawn("serve", async move {
             while let Some(link) = links.recv().await {
-                let (router, supervisor) = (router.clone(), routes.clone());
+                let (router, supervisor) = (serving.clone(), routes.clone());
                 routes.spawn("link", async move { router.serve(link, &supervisor).await });
             }
         });
-        Server { endpoint, supervisor }
+        Server { endpoint, router, supervisor }
     }
 }
 
@@ -204,10 +204,20 @@ impl Drop for Server {
 /// A node that answers calls.
 pub(super) struct Server {
     pub(super) endpoint: Endpoint,
+    router: Router,
     supervisor: Supervisor,
 }
 
 impl Server {
+    /// Invites whoever waits there, and answers it.
+    pub(super) async fn invite(&self, at: &LinkUrl) -> Result<Link, DialError> {
+        let link = soon(self.endpoint.invite(at)).await?;
+        let (router, supervisor, its) =
+            (self.router.clone(), self.supervisor.clone(), link.clone());
+        self.supervisor.spawn("link", async move { router.serve(its, &supervisor).await });
+        Ok(link)
+    }
+
     pub(super) async fn listen(&self, transport: &str) -> LinkUrl {
         self.endpoint.listen(&local(transport)).await.expect("a free port")
     }

@@ -48,7 +48,7 @@ async fn claim(
 }
 
 /// A certificate that was valid once.
-fn expired(cluster: &Cluster, name: &str, role: Role) -> NodeCertificate {
+pub(super) fn expired(cluster: &Cluster, name: &str, role: Role) -> NodeCertificate {
     let request = Request::generate().expect("a key");
     let months = Duration::from_hours(60 * 24);
     let then = wall_ms() - u64::try_from(months.as_millis()).expect("small");
