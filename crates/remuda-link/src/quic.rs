@@ -328,6 +328,10 @@ impl Connection {
     }
 
     pub(crate) fn close(&self, reason: &str) {
+        // Why it has ended already would be forgotten.
+        if self.shared.connection.close_reason().is_some() {
+            return;
+        }
         let mut end = reason.len().min(MAX_REASON);
         while !reason.is_char_boundary(end) {
             end -= 1;

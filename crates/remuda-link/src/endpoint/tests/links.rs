@@ -35,6 +35,8 @@ async fn every_transport_makes_links_between_known_nodes() {
         dialled.close("seen enough");
         let reason = soon(accepted.closed()).await;
         assert_eq!(reason, CloseReason::Peer("seen enough".to_owned()), "{transport}");
+        accepted.close("too late");
+        assert_eq!(soon(accepted.closed()).await, reason, "{transport}: the first reason counts");
     }
 }
 
