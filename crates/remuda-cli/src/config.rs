@@ -36,6 +36,7 @@ pub(crate) struct NodeConfig {
     pub(crate) roles: Roles,
     pub(crate) bootstrap: bool,
     pub(crate) join: Vec<JoinUrl>,
+    pub(crate) awaits: bool,
     pub(crate) dns_server: Option<SocketAddr>,
     pub(crate) lan: LanUse,
     pub(crate) files: Vec<PathBuf>,

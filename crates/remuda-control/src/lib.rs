@@ -19,6 +19,7 @@
 //! | `target_lists`, `schedules` | lists of targets by name, and runs that begin by the clock |
 //! | `work`, `output`, `files`, `tasks`, `nodes`, `removal`, `events`, `cluster`, `tokens` | the use cases |
 
+mod adding;
 mod admission;
 mod announce;
 mod authority;

@@ -3,12 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
-use remuda_model::{
-    ErrorKind, Failure, LinkUrl, NodeId, NodeStatus, NodeView, Role, Roles, Selector,
-};
+use remuda_model::{Failure, NodeId, NodeStatus, NodeView, Roles, Selector};
 use remuda_state::NodeRecord;
 use remuda_wire::message::control;
-use tokio::time::Instant;
 
 use crate::{
     Control,
@@ -18,8 +15,6 @@ use crate::{
 
 /// How long an owner may take to tell what it sees.
 const VIEWS: Duration = Duration::from_secs(1);
-/// How long a node that was added may take to announce itself.
-const ADDED: Duration = Duration::from_secs(10);
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +39,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](ErrorKind::Unavailable) when a linearizable read finds no leader.
+    /// [`Unavailable`](remuda_model::ErrorKind::Unavailable) when a linearizable read finds no leader.
     pub async fn nodes(&self, consistency: Consistency) -> Result<Vec<NodeView>, Failure> {
         self.freshen(consistency).await?;
         let live = self.live_views().await;
@@ -70,7 +65,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound), and as [`nodes`](Self::nodes).
+    /// [`NotFound`](remuda_model::ErrorKind::NotFound), and as [`nodes`](Self::nodes).
     pub async fn node(&self, node: &NodeId, consistency: Consistency) -> Result<NodeView, Failure> {
         self.freshen(consistency).await?;
         let state = self.shared.replica.state();
@@ -147,42 +142,6 @@ impl Control {
                 }
             })
             .collect()
-    }
-
-    /// Dials a node that listens and waits until it has announced itself. Returns its name.
-    ///
-    /// # Errors
-    ///
-    /// [`Unavailable`](ErrorKind::Unavailable) when it cannot be reached,
-    /// [`TimedOut`](ErrorKind::TimedOut) when it does not announce itself within 10 s.
-    pub async fn add_node(&self, url: &LinkUrl) -> Result<NodeId, Failure> {
-        let (endpoint, router) = self.shared.dialling()?;
-        let link = endpoint.dial(url).await.map_err(|error| {
-            let message = format!("cannot reach `{url}`: {}", remuda_model::Chain(&error));
-            Failure::new(ErrorKind::Unavailable, message)
-                .code("unreachable")
-                .hint("check that an agent of this cluster listens there")
-        })?;
-        let peer = link.peer();
-        if peer.role == Role::Client || peer.node == self.shared.me {
-            link.close("not a node to add");
-            return Err(Failure::invalid(format!("`{url}` is no other node")));
-        }
-        let node = peer.node.clone();
-        self.serve(&link, &router);
-        self.offer(link);
-        let end = Instant::now() + ADDED;
-        while Instant::now() < end {
-            if let Ok(view) = self.node(&node, Consistency::Stale).await
-                && view.status != NodeStatus::NotConnected
-            {
-                return Ok(node);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let message = format!("node `{node}` was reached and did not announce itself");
-        Err(Failure::new(ErrorKind::TimedOut, message)
-            .hint("its own log says why; it may belong to another owner by now"))
     }
 }
 

@@ -99,6 +99,19 @@ impl Namespace {
         ));
     }
 
+    /// From now on nothing gets out over the cable but answers to what was asked from outside.
+    pub fn refuse_outgoing(&self) {
+        self.rules(&format!(
+            "table inet cage {{
+                chain output {{
+                    type filter hook output priority 0
+                    oifname {CABLE} ct state established,related accept
+                    oifname {CABLE} drop
+                }}
+            }}"
+        ));
+    }
+
     /// From now on what it sends over the cable goes at so many megabits a second.
     pub fn slow(&self, megabits: u32) {
         require("tc", "iproute2");

@@ -4,12 +4,14 @@
 //! cluster, listens, and runs work. Programs embed it to bring job classes of their own.
 
 mod advertise;
+mod awaiting;
 mod cluster_file;
 mod compose;
 mod config;
 mod credentials;
 mod data_dir;
 mod error;
+mod listeners;
 mod live_links;
 mod lookout;
 mod member;

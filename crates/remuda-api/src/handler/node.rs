@@ -43,7 +43,7 @@ pub(crate) async fn get_node(
     Ok(Json(api.control().node(&node, query.consistency.into()).await?))
 }
 
-/// Lets the cluster dial a node that listens
+/// Lets the cluster dial a node that listens: a member, or a new one that waits for it
 #[utoipa::path(post, path = "/v1/nodes", tag = "nodes", request_body = AddNode,
     responses((status = 201, body = AddedNode)))]
 pub(crate) async fn add_node(

@@ -14,7 +14,10 @@ the join token there is REMUDA_JOIN_TOKEN. `remuda config show` prints where eac
 
 Example: a first control node, then a worker
   remuda agent --control --bootstrap --data-dir /var/lib/remuda
-  remuda agent --join remuda://10.0.0.1 --token rmd1.…")]
+  remuda agent --join remuda://10.0.0.1 --token rmd1.…
+
+Example: a worker that cannot dial out, added with `remuda node add remuda://10.0.0.7` elsewhere
+  remuda agent --await --listen remuda://all --token rmd1.…")]
 pub(crate) struct AgentArgs {
     /// A TOML file with further options
     #[arg(long, value_name = "FILE")]
@@ -34,6 +37,9 @@ pub(crate) struct AgentArgs {
     /// Control nodes to join: addresses, or names that DNS knows (NAPTR, SRV, A, AAAA)
     #[arg(long, value_name = "URL,…")]
     join: Option<String>,
+    /// Dial nobody to join: listen, and wait until a control node adds this node
+    #[arg(long = "await", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    awaits: Option<String>,
     /// Name server to ask about them instead of those of the system
     #[arg(long, value_name = "IP[:PORT]")]
     dns_server: Option<String>,
@@ -141,6 +147,7 @@ impl AgentArgs {
             ("control", &self.control),
             ("bootstrap", &self.bootstrap),
             ("join", &self.join),
+            ("await", &self.awaits),
             ("dns_server", &self.dns_server),
             ("lan", &self.lan),
             ("tracker", &self.tracker),

@@ -49,7 +49,7 @@ Example:
     Restore(RestoreArgs),
     /// Make a new first control node from one that is left, when the majority is lost for good
     Recover(RecoverArgs),
-    /// Let the cluster dial a node that listens
+    /// Let the cluster dial a node that listens: a member, or a new one that waits for it
     #[command(after_help = "Example:\n  remuda cluster add remuda://10.0.0.7")]
     Add {
         /// Where the node listens

@@ -103,8 +103,13 @@ Examples:
         #[command(flatten)]
         connect: Connect,
     },
-    /// Let the cluster dial a node that listens
-    #[command(after_help = "Example:\n  remuda node add 'remuda://10.0.0.7;transport=wss'")]
+    /// Let the cluster dial a node that listens: a member, or a new one that waits for it
+    #[command(after_help = "\
+A new node waits when it was started with `remuda agent --await` and a join token of this
+cluster. It joins over the connection that the control node opens.
+
+Example:
+  remuda node add 'remuda://10.0.0.7;transport=wss'")]
     Add {
         /// Where the node listens
         url: LinkUrl,

@@ -102,6 +102,7 @@ fn agent_config(
     agent.roles = config.roles;
     agent.bootstrap = config.bootstrap;
     agent.join = config.join;
+    agent.awaits = config.awaits;
     agent.dns_server = config.dns_server;
     agent.lan = config.lan;
     agent.files.clone_from(&config.files);

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use remuda::agent::LanUse;
 use remuda_model::{LinkUrl, Transport};
 
 use super::NodeConfig;
@@ -25,6 +26,33 @@ pub(super) fn check(config: &NodeConfig) -> Vec<(&'static str, String)> {
         "join",
         "a node either starts a cluster or joins one; drop `bootstrap` or `join`",
     );
+    if config.awaits {
+        require(
+            !control,
+            "await",
+            "only a worker waits to be added; a control node dials the others, with `join`",
+        );
+        require(
+            config.join.is_empty(),
+            "join",
+            "a node either dials control nodes or waits to be added by one; drop `await` or `join`",
+        );
+        require(
+            config.trackers.is_empty(),
+            "tracker",
+            "a node that waits to be added asks nobody; drop `await` or `tracker`",
+        );
+        require(
+            config.lan != LanUse::On,
+            "lan",
+            "a node that waits to be added asks nobody; drop `await`, or say `off`",
+        );
+        require(
+            config.listen.iter().any(|url| url.transport.is_encrypted()),
+            if config.listen.is_empty() { "await" } else { "listen" },
+            "a node that waits to be added must be dialled; listen over tls, wss or quic, as at `remuda://all`",
+        );
+    }
     require(
         control || config.api.is_none(),
         "api",

@@ -153,6 +153,7 @@ fn resolve(from: &mut Layers<'_>) -> NodeConfig {
         roles: if control { Roles::CONTROL } else { Roles::WORKER },
         bootstrap: from.get("bootstrap", Some("false"), parse::boolean).unwrap_or_default(),
         join: from.get("join", Some(""), parse::join_urls).unwrap_or_default(),
+        awaits: from.get("await", Some("false"), parse::boolean).unwrap_or_default(),
         dns_server: from.get("dns_server", None, parse::dns_server),
         trackers: from.get("tracker", None, parse::trackers).unwrap_or_default(),
         tracker_listen: from.get("tracker_listen", None, socket_address),

@@ -23,12 +23,13 @@ const fn setting(key: &'static str, variable: &'static str) -> Setting {
 }
 
 /// In the order in which `config show` prints them.
-pub(super) const SETTINGS: [Setting; 34] = [
+pub(super) const SETTINGS: [Setting; 35] = [
     setting("name", "REMUDA_NAME"),
     setting("data_dir", "REMUDA_DATA_DIR"),
     setting("control", "REMUDA_CONTROL"),
     setting("bootstrap", "REMUDA_BOOTSTRAP"),
     setting("join", "REMUDA_JOIN"),
+    setting("await", "REMUDA_AWAIT"),
     setting("dns_server", "REMUDA_DNS_SERVER"),
     setting("lan", "REMUDA_LAN"),
     setting("tracker", "REMUDA_TRACKER"),

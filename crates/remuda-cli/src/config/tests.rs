@@ -55,6 +55,16 @@ fn a_control_node_listens() {
 }
 
 #[test]
+fn a_node_may_wait_to_be_added() {
+    let environment = [("HOME", "/h"), ("REMUDA_AWAIT", "true"), ("REMUDA_LISTEN", "all")];
+    let config = ok(resolve("await = false", environment, []));
+    assert!(config.awaits);
+    assert_eq!(shown(&config, "await"), "true from REMUDA_AWAIT");
+    let config = ok(resolve("await = true", [("HOME", "/h")], [("await", "false")]));
+    assert!(!config.awaits, "{}", shown(&config, "await"));
+}
+
+#[test]
 fn lists_may_be_texts_or_arrays() {
     let file = "join = [\"a\", \"b:7;transport=wss\"]\nlabels = \"x, y;z=1\"\ndrain_limit = \"2m\"";
     let config = ok(resolve(file, [("HOME", "/h")], []));
@@ -99,6 +109,14 @@ fn settings_must_fit_together() {
         ("join = \"10.0.0.1;transport=ws\"", "remuda.toml:1: `join`: `remuda://10.0.0.1:1974"),
         ("advertise = \"all\"", "remuda.toml:1: `advertise`: nobody can dial"),
         ("listen = \"a:1;transport=mem\"", "remuda.toml:1: `listen`: transport `mem`"),
+        ("await = true\nlisten = \"all\"\njoin = \"a\"", "remuda.toml:3: `join`: a node either"),
+        ("await = true\nlisten = \"all\"\nlan = \"on\"", "remuda.toml:3: `lan`: a node that"),
+        ("await = true", "remuda.toml:1: `await`: a node that waits"),
+        (
+            "await = true\nlisten = \"127.0.0.1;transport=tcp\"",
+            "remuda.toml:2: `listen`: a node that waits",
+        ),
+        ("control = true\nawait = true", "remuda.toml:2: `await`: only a worker"),
     ] {
         let errors = resolve(file, home, []).err().unwrap_or_default();
         assert!(errors.len() == 1 && errors[0].starts_with(expected), "{file}: {errors:#?}");
@@ -108,6 +126,7 @@ fn settings_must_fit_together() {
         "listen = \"all;transport=tcp\"\nallow_plaintext = true",
         "listen = \"127.0.0.1;transport=tcp\"",
         "join = \"localhost;transport=ws\"",
+        "await = true\nlisten = \"all, localhost;transport=tcp\"",
     ] {
         ok(resolve(file, home, []));
     }

@@ -36,9 +36,10 @@ use super::{
     Agent, AgentConfig, AgentError, ApiListen, FanoutConfig, RestCommander, STOP_LIMIT, advertise,
     credentials::Credentials,
     data_dir::{DataDir, NodeFile},
+    listeners::{self, At},
     live_links::LiveLinks,
     lookout::Lookout,
-    member::{self, Member},
+    member::{self, Member, Ways},
     ports::Ports,
     subnet::Subnet,
 };
@@ -73,7 +74,8 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     if data.controls()?.is_empty() {
         subnet.help(&finder);
     }
-    let member = member::establish(&data, &config, (&finder, &subnet)).await?;
+    let ways = Ways { finder: &finder, subnet: &subnet, ports: &mut ports };
+    let member = member::establish(&data, &config, ways, &supervisor).await?;
     let generation = data.next_generation()?;
     let artifacts = artifacts(&data).await?;
     let classes = classes(&data, &mut config, &artifacts).await?;
@@ -89,8 +91,13 @@ async fn assemble(mut config: AgentConfig, supervisor: Supervisor) -> Result<Age
     let parts = (classes, artifacts);
     let worker = worker(&data, &config, &member, generation, parts, &supervisor).await?;
     let credentials = Credentials::open(endpoint.clone(), worker.clone(), &data)?;
-    let listening = listen(&endpoint, &config, &mut ports).await?;
-    let advertised = advertise::addresses(&config.advertise, &listening, &config.join);
+    let when = if member.was_added() { At::Last } else { At::Once };
+    let door = &endpoint;
+    let listening = listeners::open(&config.listen, &mut ports, when, |url| {
+        Box::pin(async move { door.listen(&url).await })
+    });
+    let listening = listening.await?;
+    let advertised = advertise::addresses(&config.advertise, &listening, &member.peers(&config));
     endpoint.set_advertise(advertised.clone());
     worker.set_addresses(advertised.clone());
 
@@ -381,32 +388,6 @@ fn attributes(config: &AgentConfig) -> BTreeMap<String, String> {
         fact("class.exec", "true");
     }
     facts
-}
-
-async fn listen(
-    endpoint: &Endpoint,
-    config: &AgentConfig,
-    ports: &mut Ports,
-) -> Result<Vec<LinkUrl>, AgentError> {
-    let mut listening = Vec::new();
-    for url in &config.listen {
-        let key = url.to_string();
-        let candidates = ports.candidates(&key, url.port);
-        let (last, earlier) = candidates.split_last().expect("at least the port itself");
-        let mut bound = None;
-        for port in earlier {
-            bound = endpoint.listen(&LinkUrl { port: *port, ..url.clone() }).await.ok();
-        }
-        let bound = match bound {
-            Some(bound) => bound,
-            None => endpoint.listen(&LinkUrl { port: *last, ..url.clone() }).await.map_err(
-                |source| AgentError::Listen { url: url.clone(), source: Box::new(source) },
-            )?,
-        };
-        ports.keep(&key, bound.port)?;
-        listening.push(bound);
-    }
-    Ok(listening)
 }
 
 /// The protocols of this node but for those of its worker.

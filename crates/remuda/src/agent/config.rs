@@ -29,6 +29,10 @@ pub struct AgentConfig {
     pub bootstrap: bool,
     /// Control nodes to join: addresses, or names for which DNS has the addresses.
     pub join: Vec<JoinUrl>,
+    /// Dials nobody to join: listens, and waits until a control node adds it
+    /// ([`Control::add_node`](remuda_control::Control::add_node)). For workers; needs a token and an
+    /// address to listen on over `tls`, `wss` or `quic`. Of no account once it belongs to a cluster.
+    pub awaits: bool,
     /// The name server to ask about names in `join`, instead of those of the system.
     pub dns_server: Option<SocketAddr>,
     /// Whether control nodes on the same subnet are looked for, and this one announces itself.
@@ -152,6 +156,7 @@ impl AgentConfig {
             roles: Roles::WORKER,
             bootstrap: false,
             join: Vec::new(),
+            awaits: false,
             dns_server: None,
             lan: LanUse::Off,
             trackers: Vec::new(),

@@ -131,10 +131,14 @@ impl AgentError {
             }
             Self::ClusterFile { .. } => "restore it from a backup",
             Self::NoCluster => {
-                "start a cluster with --control --bootstrap, or join one with --join URL --token TOKEN"
+                "start a cluster with --control --bootstrap, join one with --join URL --token TOKEN, \
+                 or wait to be added to one with --await --listen URL --token TOKEN"
             }
             Self::Incomplete { missing } if missing.contains("token") => {
                 "a control node prints a token with `remuda cluster join-token worker`"
+            }
+            Self::Incomplete { missing } if missing.contains("--listen") => {
+                "a node that waits to be added is dialled: listen, as in --listen remuda://all"
             }
             Self::Incomplete { .. } => {
                 "give the address of any control node, as in --join 10.0.0.1"

@@ -1,17 +1,22 @@
-//! How a node comes to belong to a cluster: by making it, by joining it, or since its last boot.
+//! How a node comes to belong to a cluster: by making it, by joining it, by being added to it, or
+//! since its last boot.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use remuda_discovery::{Candidate, Finder, Source};
-use remuda_link::{Authority, DialError, JoinError, Joining, NodeCertificate, join_with};
-use remuda_model::{Chain, ErrorKind, Failure, LinkUrl, NodeId, Role};
-use remuda_runtime::Backoff;
+use remuda_link::{
+    Authority, DialError, JoinError, JoinToken, Joining, NodeCertificate, join_with,
+};
+use remuda_model::{Chain, ErrorKind, Failure, JoinUrl, LinkUrl, NodeId, Role};
+use remuda_runtime::{Backoff, Supervisor};
+use remuda_wire::message::join::Credentials;
 use zeroize::Zeroizing;
 
 use super::{
-    AgentConfig, AgentError, DataDirError,
+    AgentConfig, AgentError, DataDirError, awaiting,
     cluster_file::ClusterFile,
     data_dir::{DataDir, NodeFile, read, write},
+    ports::Ports,
     subnet::{IN_VAIN, Subnet},
 };
 
@@ -21,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) certificate: NodeCertificate,
     /// Whether the certificate is still to be kept.
     is_new: bool,
+    /// Whether a control node has added it, just now.
+    was_added: bool,
     /// For control nodes that have just become one; later the control side keeps it.
     pub(crate) authority: Option<Authority>,
     /// The cluster to bootstrap, when it was made here.
@@ -35,6 +42,29 @@ impl Member {
     pub(crate) fn keep(&self, data: &DataDir) -> Result<(), AgentError> {
         if self.is_new { keep_certificate(data, &self.certificate) } else { Ok(()) }
     }
+
+    /// Whether this process has waited to be added.
+    pub(crate) fn was_added(&self) -> bool {
+        self.was_added
+    }
+
+    /// Where control nodes are, for choosing the address of this machine that they reach: those to
+    /// join at, or for a node that is dialled only, those that the cluster told of.
+    pub(crate) fn peers(&self, config: &AgentConfig) -> Vec<JoinUrl> {
+        if !config.awaits {
+            return config.join.clone();
+        }
+        // Names would have to be asked for, by a node that may not reach a name server.
+        let known = self.controls.iter().filter(|url| url.host.parse::<IpAddr>().is_ok());
+        known.cloned().map(JoinUrl::from).collect()
+    }
+}
+
+/// How a new node may come to its cluster.
+pub(crate) struct Ways<'a> {
+    pub(crate) finder: &'a Finder,
+    pub(crate) subnet: &'a Subnet,
+    pub(crate) ports: &'a mut Ports,
 }
 
 /// Finds out to which cluster the node belongs; joins it when that is new. Until
@@ -42,7 +72,8 @@ impl Member {
 pub(crate) async fn establish(
     data: &DataDir,
     config: &AgentConfig,
-    (finder, subnet): (&Finder, &Subnet),
+    ways: Ways<'_>,
+    supervisor: &Supervisor,
 ) -> Result<Member, AgentError> {
     let role = config.roles.link_role();
     let made = ClusterFile::read(data.path())?;
@@ -51,7 +82,8 @@ pub(crate) async fn establish(
         check_same(data, config, &file)?;
         if let Some(certificate) = read_certificate(data)? {
             let (authority, controls) = (None, data.controls()?);
-            return Ok(Member { file, certificate, is_new: false, authority, made, controls });
+            let (is_new, was_added) = (false, false);
+            return Ok(Member { file, certificate, is_new, was_added, authority, made, controls });
         }
         // Parts of the node may know it by this name already.
         node = Some(file.node);
@@ -60,10 +92,33 @@ pub(crate) async fn establish(
     if config.bootstrap {
         return bootstrap(data, config, made, node);
     }
-    if config.join.is_empty() && config.token.is_none() {
+    if config.join.is_empty() && config.token.is_none() && !config.awaits {
         return Err(AgentError::NoCluster);
     }
-    join_cluster(data, config, (finder, subnet), role, node).await
+    let token =
+        config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
+    let (certificate, credentials) = if config.awaits {
+        awaiting::added(config, token, (&node, role), (ways.ports, supervisor)).await?
+    } else {
+        join_cluster(config, token, (ways.finder, ways.subnet), (&node, role)).await?
+    };
+    let file = NodeFile { node, cluster: token.cluster.clone(), role };
+    data.set_node(&file)?;
+    let authority = match credentials.authority {
+        Some(wire) => Some(
+            Authority::from_wire(&file.cluster, &credentials.ca, wire)
+                .map_err(AgentError::authority)?,
+        ),
+        None if role == Role::Control => {
+            let failure = Failure::failed("the cluster sent no authority to its new control node");
+            return Err(AgentError::Join(failure));
+        }
+        None => None,
+    };
+    let controls: Vec<_> = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
+    data.set_controls(&controls)?;
+    let (is_new, was_added) = (true, config.awaits);
+    Ok(Member { file, certificate, is_new, was_added, authority, made: None, controls })
 }
 
 fn check_same(data: &DataDir, config: &AgentConfig, kept: &NodeFile) -> Result<(), AgentError> {
@@ -101,18 +156,17 @@ fn bootstrap(
         made.authority.certify(&file.node, file.role).map_err(AgentError::authority)?;
     data.set_node(&file)?;
     let (authority, controls) = (Some(made.authority.clone()), Vec::new());
-    Ok(Member { file, certificate, is_new: true, authority, made: Some(made), controls })
+    let (is_new, was_added) = (true, false);
+    Ok(Member { file, certificate, is_new, was_added, authority, made: Some(made), controls })
 }
 
+/// Dials control nodes until one of them has let this node join.
 async fn join_cluster(
-    data: &DataDir,
     config: &AgentConfig,
+    token: &JoinToken,
     (finder, subnet): (&Finder, &Subnet),
-    role: Role,
-    node: NodeId,
-) -> Result<Member, AgentError> {
-    let token =
-        config.token.as_ref().ok_or(AgentError::Incomplete { missing: "a token (--token)" })?;
+    (node, role): (&NodeId, Role),
+) -> Result<(NodeCertificate, Credentials), AgentError> {
     if config.join.is_empty() && !finder.asks_others() {
         return Err(AgentError::Incomplete {
             missing: "a way to find a control node (--join, --tracker or --lan)",
@@ -121,11 +175,11 @@ async fn join_cluster(
     let how = Joining { release: config.release, proxy: config.proxy.clone() };
     let mut backoff = Backoff::for_links(fastrand::u64(..));
     let mut in_vain = 0;
-    let (certificate, credentials) = loop {
+    loop {
         let candidates = finder.find().await;
         let urls: Vec<_> = candidates.iter().map(|candidate| candidate.url.clone()).collect();
-        match join_with(&how, &urls, token, &node, role).await {
-            Ok(joined) => break joined,
+        match join_with(&how, &urls, token, node, role).await {
+            Ok(joined) => return Ok(joined),
             Err(error) if is_passing(&error, &candidates) => {
                 let delay = backoff.next_delay();
                 let wait_ms = delay.as_millis();
@@ -149,23 +203,7 @@ async fn join_cluster(
             }
             Err(error) => return Err(AgentError::Join(refusal(&error))),
         }
-    };
-    let file = NodeFile { node, cluster: token.cluster.clone(), role };
-    data.set_node(&file)?;
-    let authority = match credentials.authority {
-        Some(wire) => Some(
-            Authority::from_wire(&file.cluster, &credentials.ca, wire)
-                .map_err(AgentError::authority)?,
-        ),
-        None if role == Role::Control => {
-            let failure = Failure::failed("the cluster sent no authority to its new control node");
-            return Err(AgentError::Join(failure));
-        }
-        None => None,
-    };
-    let controls: Vec<_> = credentials.controls.into_iter().flat_map(|(_, urls)| urls).collect();
-    data.set_controls(&controls)?;
-    Ok(Member { file, certificate, is_new: true, authority, made: None, controls })
+    }
 }
 
 /// Whether waiting may help. Strangers can propose anything: what fails at an address of theirs says
@@ -191,7 +229,7 @@ fn is_passing(error: &JoinError, candidates: &[Candidate]) -> bool {
 }
 
 /// What the cluster said, or why it could not be understood.
-fn refusal(error: &JoinError) -> Failure {
+pub(super) fn refusal(error: &JoinError) -> Failure {
     let kind = match error {
         JoinError::NoLink(errors) => errors.first().map_or(ErrorKind::Invalid, DialError::kind),
         JoinError::Refused(failure) => failure.kind,

@@ -44,7 +44,7 @@ impl Subnet {
         let has_others = !config.join.is_empty() || !config.trackers.is_empty();
         let shared = Shared {
             lan_use: config.lan,
-            is_lost: !has_others && !config.bootstrap,
+            is_lost: !has_others && !config.bootstrap && !config.awaits,
             config: LanConfig { port: PORT, cluster, key },
             supervisor: supervisor.clone(),
             lan: OnceLock::new(),

@@ -23,6 +23,8 @@ use super::{
 
 /// How long a request to a class, or a command to a task, may take unless it says so.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a new node may take to join and to come back.
+const ADDING: Duration = Duration::from_mins(1);
 
 fn text(value: Option<&impl ToString>) -> Option<String> {
     value.map(ToString::to_string)
@@ -83,9 +85,11 @@ impl Client {
         self.transport.json(self.read(format!("/v1/nodes/{node}"))).await
     }
 
-    /// Lets the cluster dial a node that listens; tells its name.
+    /// Lets the cluster dial a node that listens; a new one that waits to be added joins. Tells its
+    /// name.
     pub async fn add_node(&self, url: &LinkUrl) -> Result<NodeId, Failure> {
-        let call = Call::new(Method::POST, "/v1/nodes").body(&AddNode { url: url.clone() })?;
+        let mut call = Call::new(Method::POST, "/v1/nodes").body(&AddNode { url: url.clone() })?;
+        call.patience = ADDING;
         Ok(self.transport.json::<AddedNode>(call).await?.node)
     }
 
