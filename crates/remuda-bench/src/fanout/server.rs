@@ -59,13 +59,12 @@ async fn answer(listener: TcpListener, manner: Manner) -> Result<()> {
                 return;
             }
             match manner {
-                Manner::Fast => {}
                 Manner::Slow => tokio::time::sleep(SLOW).await,
                 Manner::Stuck if is_silent(&stream) => {
                     drop(stream.read(&mut request).await);
                     return;
                 }
-                Manner::Stuck => {}
+                Manner::Fast | Manner::Stuck => {}
             }
             drop(stream.write_all(ANSWER).await);
         });

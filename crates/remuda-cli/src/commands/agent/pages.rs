@@ -95,7 +95,7 @@ Anonymous:             0 kB
         let found = untouched(SMAPS, Path::new("/opt/my programs/remuda"));
         let library = 0x7f00_0000_0000..0x7f00_0000_1000;
         let own = [0x0040_0000..0x0040_2000, 0x0040_2000..0x0040_9000];
-        assert_eq!(found, [&own[..], &[library.clone()]].concat());
+        assert_eq!(found, [&own[..], std::slice::from_ref(&library)].concat());
         assert_eq!(untouched(SMAPS, Path::new("/opt/other")), [library]);
     }
 
