@@ -228,7 +228,7 @@ async fn every_way_in_which_a_job_ends_has_its_name() {
     let ended = fanout(&lab, "c1", &arguments).await;
     assert_eq!(ended.code, Some(7), "{ended:#?}");
     assert!(ended.stdout.contains("protocol: its answer does not name the job"), "{ended:#?}");
-    assert!(ended.stderr.contains("20 unexpected, 20 failed, 20 timed_out"), "{ended:#?}");
+    assert!(ended.stderr.contains("30 ok, 30 unexpected, 20 failed, 20 timed_out"), "{ended:#?}");
 
     let kept = finished(&lab.client("c1"), &"jobs".parse().expect("an id")).await;
     let asked = agents.asked().clone();
