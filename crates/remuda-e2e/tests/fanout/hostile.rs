@@ -50,7 +50,7 @@ async fn each_misdeed_has_its_name_and_the_run_ends() {
     all.retain(|host| host.octets()[3] != 0);
     let targets = listed(&lab, "hosts.txt", &all);
     let url = crowd.url("/%3Cscript%3E");
-    let limits = ["--timeout", "3s", "--redirects", "3", "--keep-body", "5000", "--fixed"];
+    let limits = ["--timeout", "8s", "--redirects", "3", "--keep-body", "5000", "--fixed"];
     let arguments = ["http", "GET", &url, "--targets", &targets, "--id", "wild", "--all", "--body"];
     let ended = fanout(&lab, "c1", &[&arguments[..], &limits].concat()).await;
     assert_eq!(ended.code, Some(7), "{:?}", ended.stderr);
