@@ -60,3 +60,15 @@ async fn a_value_without_its_checksum_is_called_damaged() {
     let error = Store::open(&path).await.expect_err("refuses");
     assert!(error.to_string().contains("checksum of `a` in meta"), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_killed_while_it_made_the_file_starts_over() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("worker.redb");
+    std::fs::write(dir.path().join("worker.redb.new"), [0; 9000]).expect("written");
+    Store::open(&path).await.expect("opens").0.close().await;
+    let names = std::fs::read_dir(dir.path()).expect("a folder");
+    let names: Vec<_> = names.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["worker.redb"]);
+    Store::open(&path).await.expect("opens again").0.close().await;
+}

@@ -1,6 +1,8 @@
 //! The thread that owns the database file.
 
 use std::{
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -46,12 +48,13 @@ impl Table {
 /// Opens or makes the file and reads it.
 pub(super) fn open(path: &Path) -> Result<(Database, Loaded), StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: path.to_owned(), what };
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    let made = if path.exists() { Ok(()) } else { make(path) };
+    let opened = made.and_then(|()| Database::builder().set_cache_size(CACHE_BYTES).open(path));
     let database = opened.map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
         DatabaseError::Storage(StorageError::Corrupted(what)) => damaged(what),
         DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == std::io::ErrorKind::InvalidData =>
+            if error.kind() == io::ErrorKind::InvalidData =>
         {
             damaged(error.to_string())
         }
@@ -90,6 +93,21 @@ pub(super) fn open(path: &Path) -> Result<(Database, Loaded), StoreError> {
         }
     }
     Ok((database, loaded))
+}
+
+/// Makes the file. It appears whole or not at all: what is killed in the middle of it leaves one that
+/// the database does not know again.
+fn make(path: &Path) -> Result<(), DatabaseError> {
+    let hidden = path.with_extension("redb.new");
+    let cleared = match fs::remove_file(&hidden) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    cleared.map_err(StorageError::Io)?;
+    drop(Database::create(&hidden)?);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let moved = fs::rename(&hidden, path).and_then(|()| File::open(folder)?.sync_all());
+    Ok(moved.map_err(StorageError::Io)?)
 }
 
 fn bad(path: &Path, table: Table, key: &[u8]) -> StoreError {
